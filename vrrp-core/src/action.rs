@@ -1,0 +1,158 @@
+//! What a virtual router wants done: the outputs of `step`, in order.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use crate::state::Role;
+use crate::{Fault, Interval, Priority};
+
+/// One thing to do. The order of actions carries meaning: advertise, then install, then announce; remove, then resign.
+///
+/// Actions name sets, not addresses, so their number is bounded however many virtual addresses there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Action {
+    /// Send an advertisement.
+    SendAdvert(Claim),
+    /// Put the virtual addresses on the interface. If that fails, give [`Event::Fault`](crate::Event::Fault) with
+    /// [`Fault::Install`] back.
+    InstallAddresses,
+    /// Take the virtual addresses from the interface, also those that are there only in part.
+    RemoveAddresses,
+    /// Tell the hosts on the link where the virtual addresses are: gratuitous ARP, unsolicited neighbour advertisements
+    /// (RFC 9568 §6.4.2).
+    Announce,
+    /// The role has changed; what the new role needs stands before this in the stream.
+    Transition(Transition),
+    /// Something an operator should know.
+    Alarm(Alarm),
+}
+
+/// The contents of an advertisement to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Claim {
+    /// The priority to claim; `None` sends 0: this router resigns (§5.2.4).
+    pub priority: Option<Priority>,
+    /// The interval to announce (§5.2.7).
+    pub interval: Interval,
+}
+
+/// A change of role, with its cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Transition {
+    /// The role before.
+    pub from: Role,
+    /// The role now.
+    pub to: Role,
+    /// What led to it.
+    pub cause: Cause,
+}
+
+/// Why a role changed. The three ways to become Active of RFC 8347 (`new-master-reason`) are
+/// [`Resigned`](Self::Resigned), [`Preempted`](Self::Preempted) and [`NoResponse`](Self::NoResponse).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Cause {
+    /// The router was started, or may take part again.
+    Startup,
+    /// The router was told to leave.
+    Shutdown,
+    /// No Active was heard for Active_Down_Interval.
+    NoResponse,
+    /// The Active resigned with priority 0.
+    Resigned,
+    /// This router has a higher priority than the Active.
+    Preempted,
+    /// This rival won the election.
+    Outranked(IpAddr),
+    /// This router was held up for so long that this rival took over, and it does not preempt.
+    Stalled(IpAddr),
+    /// It cannot serve.
+    Fault(Fault),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Startup => f.write_str("started"),
+            Self::Shutdown => f.write_str("told to leave"),
+            Self::NoResponse => f.write_str("no Active was heard"),
+            Self::Resigned => f.write_str("the Active resigned"),
+            Self::Preempted => f.write_str("the Active has a lower priority"),
+            Self::Outranked(rival) => write!(f, "{rival} won the election"),
+            Self::Stalled(rival) => write!(f, "{rival} took over while this router was held up"),
+            Self::Fault(Fault::Link) => f.write_str("the interface is down"),
+            Self::Fault(Fault::PrimaryAddress) => f.write_str("the interface has no address to send from"),
+            Self::Fault(Fault::Application) => f.write_str("the application cannot serve"),
+            Self::Fault(Fault::Install) => f.write_str("the virtual addresses could not be installed"),
+            Self::Fault(Fault::Send) => f.write_str("advertisements could not be sent"),
+        }
+    }
+}
+
+/// Something that the protocol goes on from but an operator should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Alarm {
+    /// Another router claims priority 255 too: two hosts believe that they own the addresses (RFC 9568 §8.3.2).
+    SecondOwner(IpAddr),
+    /// Another router advertises from our own address with our priority: nobody can win that election.
+    SameAddress(IpAddr),
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecondOwner(rival) => write!(f, "{rival} claims to own the addresses too (priority 255)"),
+            Self::SameAddress(rival) => write!(f, "another router advertises from our own address {rival}"),
+        }
+    }
+}
+
+/// Most actions that one event can lead to.
+const MAX_ACTIONS: usize = 5;
+
+/// The actions of one step, in order; bounded, without allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Actions {
+    list: [Option<Action>; MAX_ACTIONS],
+}
+
+impl Actions {
+    /// No action.
+    pub const fn none() -> Self {
+        Self { list: [None; MAX_ACTIONS] }
+    }
+
+    /// Appends `action`. More than one event can lead to is an error in `step`, which debug builds report.
+    pub(crate) fn push(&mut self, action: Action) {
+        match self.list.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(action),
+            None => debug_assert!(false, "no room for {action:?} in {:?}", self.list),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The actions, first to last.
+    pub fn iter(&self) -> impl Iterator<Item = Action> + '_ {
+        self.list.iter().copied().flatten()
+    }
+}
+
+impl IntoIterator for Actions {
+    type Item = Action;
+    type IntoIter = core::iter::Flatten<core::array::IntoIter<Option<Action>, MAX_ACTIONS>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter().flatten()
+    }
+}

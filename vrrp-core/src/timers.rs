@@ -1,0 +1,28 @@
+//! Skew_Time and Active_Down_Interval, in integer nanoseconds.
+//!
+//! Never rounded to centiseconds: at an interval of 1 cs that would make every Skew_Time zero, and all Backups would
+//! promote themselves together. A product of 255 and 40.95 s in nanoseconds needs 44 bits, so nothing here overflows.
+
+use core::time::Duration;
+
+use crate::{Interval, Priority, Version};
+
+/// `Skew_Time`: how long a Backup waits past three missed intervals, so that the highest priority goes first.
+///
+/// VRRPv3: `(256 - Priority) * Active_Adver_Interval / 256` (RFC 9568 §6.1). VRRPv2: `(256 - Priority) / 256` seconds,
+/// whatever the interval (RFC 3768 §6.1).
+pub fn skew_time(version: Version, priority: Priority, active_adver_interval: Interval) -> Duration {
+    let unit = match version {
+        Version::V2 => 1_000_000_000,
+        Version::V3(_) => active_adver_interval.as_nanos(),
+    };
+    Duration::from_nanos((256 - u64::from(priority.get())) * unit / 256)
+}
+
+/// `Active_Down_Interval`: how long a Backup hears nothing before it declares the Active down.
+///
+/// `3 * Active_Adver_Interval + Skew_Time` (RFC 9568 §6.1, RFC 3768 §6.1).
+#[doc(alias = "master_down_interval")]
+pub fn active_down_interval(version: Version, priority: Priority, active_adver_interval: Interval) -> Duration {
+    Duration::from_nanos(3 * active_adver_interval.as_nanos()) + skew_time(version, priority, active_adver_interval)
+}
