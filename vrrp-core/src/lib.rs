@@ -1,16 +1,103 @@
-//! VRRP as pure functions of events.
+//! The Virtual Router Redundancy Protocol as pure functions of events: VRRPv3 (RFC 9568, RFC 5798) and VRRPv2
+//! (RFC 3768).
+//!
+//! One of several hosts holds a set of virtual addresses; when it fails, another takes over within the protocol's bound.
+//! This crate decides; it does no I/O, reads no clock, starts no thread, and its kernel does not allocate. `vrrp-net` is
+//! the part that talks to Linux.
+//!
+//! # The contract
+//!
+//! - **In**: [`Event`]s, each with the time at which it happens. Time is an [`Instant`] on a monotonic clock of the
+//!   caller's, and never goes back.
+//! - **Out**: [`Action`]s, to be carried out in order, and one deadline, at which [`Event::Timeout`] is due. An early
+//!   timeout does nothing.
+//! - An action that cannot be carried out comes back as [`Event::Fault`]: failure is another input.
+//! - **Read before you act**: hand in every advertisement that is waiting before a timeout. A process that was held up
+//!   (a paused machine, a long collection of garbage) would otherwise take over from a healthy Active whose
+//!   advertisements it has not read yet.
+//! - The same events give the same actions, on every machine. [`State`] is `Copy + Eq + Hash`, so that a run can be
+//!   replayed, searched by a model checker, or carried over an `exec`.
+//!
+//! # Layers
+//!
+//! | layer | what | allocates |
+//! |---|---|---|
+//! | [`step()`] | the transition function: [`Params`], [`State`], [`Event`] to [`State`], [`Action`]s | no |
+//! | [`VirtualRouter`] | parameters and state of one virtual router, kept together | no |
+//! | [`VrrpRouter`] | many of them by interface, VRID and family: datagrams in, actions out, one deadline | yes |
+//! | [`wire`] | the packet: checked parsing, emitting into a buffer of yours | no |
+//!
+//! # Two routers, one failure
+//!
+//! ```
+//! use std::time::Duration;
+//! use vrrp_core::{Action, Advert, Event, Family, Instant, Params, Priority, Role, Version, VirtualRouter};
+//!
+//! let params = |priority, address: &str| {
+//!     let params = Params::new(Version::V3(Family::V4)).with_priority(Priority::new(priority).unwrap());
+//!     params.with_primary_address(Some(address.parse().unwrap())).unwrap()
+//! };
+//! let mut routers =
+//!     [VirtualRouter::new(params(150, "192.0.2.1")), VirtualRouter::new(params(100, "192.0.2.2"))];
+//! for router in &mut routers {
+//!     let _ = router.handle_event(Instant::ZERO, Event::Startup);
+//! }
+//!
+//! // The loop: sleep until the earliest deadline, fire it, carry out the actions. Here the network is a function call.
+//! let mut run = |routers: &mut [VirtualRouter], until: Instant| {
+//!     while let Some((now, n)) =
+//!         (0..routers.len()).filter_map(|n| Some((routers[n].poll_timeout()?, n))).min().filter(|(now, _)| *now <= until)
+//!     {
+//!         for action in routers[n].handle_timeout(now) {
+//!             if let Action::SendAdvert(claim) = action {
+//!                 let source = routers[n].params().primary_address().unwrap();
+//!                 let advert = Advert { source, priority: claim.priority, interval: claim.interval };
+//!                 for m in (0..routers.len()).filter(|m| *m != n) {
+//!                     let _ = routers[m].handle_event(now, Event::Advert(advert));
+//!                 }
+//!             }
+//!         }
+//!     }
+//! };
+//! run(&mut routers, Instant::from_millis(10_000));
+//! assert_eq!(routers.map(|router| router.state().role()), [Role::Active, Role::Backup]);
+//!
+//! // The first one's power fails: the second hears nothing for Active_Down_Interval, 3.609375 s at priority 100.
+//! let survivors = &mut routers[1..];
+//! run(survivors, Instant::from_millis(13_000));
+//! assert_eq!(survivors[0].state().role(), Role::Backup);
+//! run(survivors, Instant::from_millis(14_000));
+//! assert_eq!(survivors[0].state().role(), Role::Active);
+//! # assert_eq!(survivors[0].params().active_down_interval(survivors[0].params().advert_interval()),
+//! #     Duration::from_nanos(3_609_375_000));
+//! ```
+//!
+//! # What VRRP cannot promise
+//!
+//! Two hosts that cannot hear each other both become Active: no protocol without a third party can tell a dead peer from
+//! a cut cable. Nor does VRRP protect against somebody on the link who forges packets; the TTL check only keeps out those
+//! who are not on it (RFC 9568 §9).
+//!
+//! # Features
+//!
+//! `std` (default) implies `alloc`, which brings [`VrrpRouter`]. `serde` lets states and parameters be stored. Without
+//! any, the crate is `no_std` and needs no allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
 mod action;
+mod counters;
 pub mod election;
 mod event;
 mod params;
 #[cfg(feature = "alloc")]
 mod queue;
+#[cfg(feature = "alloc")]
+mod router;
 mod state;
 mod step;
 pub mod time;
@@ -20,8 +107,11 @@ mod virtual_router;
 pub mod wire;
 
 pub use action::{Action, Actions, Alarm, Cause, Claim, Transition};
+pub use counters::{Counters, Discards};
 pub use event::{Advert, Event, Fault, Faults};
 pub use params::{Params, ParamsError, Preempt};
+#[cfg(feature = "alloc")]
+pub use router::{AdvertError, ConfigError, Outgoing, RouterId, VirtualRouterConfig, VrrpRouter};
 pub use state::{Active, Backup, Heard, Initialize, Role, State, Timer};
 pub use step::{Step, step};
 pub use time::Instant;

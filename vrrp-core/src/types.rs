@@ -195,7 +195,7 @@ impl Interval {
     /// # Errors
     /// [`ValueError::Granularity`] if it is not a multiple of 10 ms, [`ValueError::Centiseconds`] if it is out of range.
     pub fn from_duration(duration: Duration) -> Result<Self, ValueError> {
-        if duration.subsec_nanos() % 10_000_000 != 0 {
+        if !duration.subsec_nanos().is_multiple_of(10_000_000) {
             return Err(ValueError::Granularity(duration));
         }
         let centiseconds = duration.as_secs().saturating_mul(100) + u64::from(duration.subsec_nanos() / 10_000_000);
@@ -212,7 +212,7 @@ impl Interval {
 
     /// The length in whole seconds, if it is 1..=255 of them: what VRRPv2 can carry.
     pub fn as_seconds(self) -> Option<u8> {
-        if self.as_centiseconds() % 100 == 0 { u8::try_from(self.as_centiseconds() / 100).ok() } else { None }
+        if self.as_centiseconds().is_multiple_of(100) { u8::try_from(self.as_centiseconds() / 100).ok() } else { None }
     }
 
     /// The length as a duration.

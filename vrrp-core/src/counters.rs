@@ -1,0 +1,61 @@
+//! What happened, in numbers (RFC 8347 §2, RFC 6527 §5).
+
+use crate::wire::{Discard, Reason};
+
+/// Counters of one virtual router. They only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Times that this router became Active (`master-transitions`).
+    pub became_active: u64,
+    /// Advertisements sent, resignations included (`advertisement-sent`).
+    pub adverts_sent: u64,
+    /// Advertisements that passed every check (`advertisement-rcvd`).
+    pub adverts_received: u64,
+    /// Resignations sent (`priority-zero-pkts-sent`).
+    pub resignations_sent: u64,
+    /// Resignations received (`priority-zero-pkts-rcvd`).
+    pub resignations_received: u64,
+    /// Accepted although the interval differs from ours (`interval-errors`, RFC 9568 §7.1).
+    pub interval_differs: u64,
+    /// Accepted although the address list differs from ours (`address-list-errors`, RFC 9568 §7.1).
+    pub address_list_differs: u64,
+    /// Accepted with the checksum form that this router does not send (VRRPv3 over IPv4).
+    pub other_checksum_form: u64,
+    /// Discarded, by reason.
+    pub discards: Discards,
+}
+
+/// Packets that were discarded, by reason. One packet counts once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Discards([u64; Reason::ALL.len()]);
+
+impl Default for Discards {
+    fn default() -> Self {
+        Self([0; Reason::ALL.len()])
+    }
+}
+
+impl Discards {
+    /// How many were discarded for `reason`.
+    pub fn count(&self, reason: Reason) -> u64 {
+        self.0.get(reason.index()).copied().unwrap_or(0)
+    }
+
+    /// How many were discarded in all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Every reason with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        Reason::ALL.into_iter().zip(self.0)
+    }
+
+    /// Counts one.
+    pub fn record(&mut self, discard: Discard) {
+        if let Some(count) = self.0.get_mut(discard.reason().index()) {
+            *count += 1;
+        }
+    }
+}
