@@ -15,7 +15,7 @@ use vrrp_net::{DriverEvent, RouterConfig};
 /// Runs in the foreground until SIGTERM or SIGINT, then releases its addresses and lets the next host take over. Needs
 /// CAP_NET_RAW and CAP_NET_ADMIN.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "vrrpd")]
 struct Arguments {
     /// TOML file with one [[router]] for each virtual router, instead of the options below
     #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "vrid", "address"])]

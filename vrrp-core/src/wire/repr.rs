@@ -52,7 +52,8 @@ pub enum EmitError {
     },
     /// VRRPv2 carries whole seconds (RFC 3768 §5.3.7), VRRPv3 up to 40.95 s (RFC 9568 §5.2.7).
     #[error(
-        "{version} cannot carry an interval of {interval} (VRRPv2: 1 s to 255 s in whole seconds; VRRPv3: up to 40.95 s)"
+        "{version} cannot carry an interval of {interval} \
+         (VRRPv2: 1 s to 255 s in whole seconds; VRRPv3: up to 40.95 s)"
     )]
     Interval {
         /// The version.

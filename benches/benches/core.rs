@@ -1,0 +1,129 @@
+//! What `vrrp-core` costs: `cargo bench -p benches`.
+
+fn main() {
+    divan::main();
+}
+
+/// The receive path of one advertisement, and the writing of one.
+mod wire {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use divan::{Bencher, black_box};
+    use vrrp_core::wire::{Authentication, ChecksumForm, Envelope, Expected, Packet, Password, Repr};
+    use vrrp_core::{Family, Priority, Version, Vrid};
+
+    /// What is advertised.
+    #[derive(Clone, Copy, Debug)]
+    enum Case {
+        V3OneAddress,
+        V3PseudoHeader,
+        V2Password,
+        V3AllAddresses,
+    }
+
+    const CASES: [Case; 4] = [Case::V3OneAddress, Case::V3PseudoHeader, Case::V2Password, Case::V3AllAddresses];
+
+    /// A case with what its packets and its expectations borrow.
+    struct Advertised {
+        version: Version,
+        authentication: Authentication,
+        form: ChecksumForm,
+        addresses: Vec<IpAddr>,
+        envelope: Envelope,
+    }
+
+    impl Advertised {
+        fn new(case: Case) -> Self {
+            let v3 = Version::V3(Family::V4);
+            let (version, form, count) = match case {
+                Case::V3OneAddress => (v3, ChecksumForm::MessageOnly, 1),
+                Case::V3PseudoHeader => (v3, ChecksumForm::PseudoHeader, 1),
+                Case::V2Password => (Version::V2, ChecksumForm::MessageOnly, 1),
+                Case::V3AllAddresses => (v3, ChecksumForm::MessageOnly, 255),
+            };
+            let authentication = match version {
+                Version::V2 => Authentication::SimpleText(Password::new("secret12").unwrap()),
+                Version::V3(_) => Authentication::None,
+            };
+            let addresses = (1..=count).map(|host| Ipv4Addr::new(192, 0, 2, host).into()).collect();
+            let envelope = Envelope {
+                source: Ipv4Addr::new(198, 51, 100, 1).into(),
+                destination: Family::V4.group(),
+                ttl: Some(255),
+            };
+            Self { version, authentication, form, addresses, envelope }
+        }
+
+        fn repr(&self) -> Repr<'_> {
+            let mut repr = Repr::new(self.version, Vrid::new(51).unwrap(), &self.addresses);
+            repr.priority = Some(Priority::DEFAULT);
+            repr.authentication = self.authentication;
+            repr
+        }
+
+        fn expected(&self) -> Expected<'_> {
+            let mut expected = Expected::new(self.version, Vrid::new(51).unwrap());
+            expected.authentication = self.authentication;
+            expected.addresses = &self.addresses;
+            expected
+        }
+
+        fn payload(&self) -> Vec<u8> {
+            let mut buffer = vec![0; Repr::MAX_LEN];
+            let length =
+                self.repr().emit(self.envelope.source, self.envelope.destination, self.form, &mut buffer).unwrap();
+            buffer.truncate(length);
+            buffer
+        }
+    }
+
+    /// From the payload of the datagram to the event for the election.
+    #[divan::bench(args = CASES)]
+    fn parse_and_accept(bencher: Bencher<'_, '_>, case: Case) {
+        let advertised = Advertised::new(case);
+        let (payload, expected) = (advertised.payload(), advertised.expected());
+        bencher.bench_local(|| {
+            let envelope = black_box(&advertised.envelope);
+            let packet = Packet::parse(envelope, black_box(&payload)).unwrap();
+            packet.accept(envelope, black_box(&expected)).unwrap()
+        });
+    }
+
+    /// The same with the local addresses in the order that takes longest to compare: the most a packet can cost.
+    #[divan::bench]
+    fn parse_and_accept_reversed(bencher: Bencher<'_, '_>) {
+        let advertised = Advertised::new(Case::V3AllAddresses);
+        let reversed: Vec<IpAddr> = advertised.addresses.iter().rev().copied().collect();
+        let (payload, mut expected) = (advertised.payload(), advertised.expected());
+        expected.addresses = &reversed;
+        bencher.bench_local(|| {
+            let envelope = black_box(&advertised.envelope);
+            let packet = Packet::parse(envelope, black_box(&payload)).unwrap();
+            packet.accept(envelope, black_box(&expected)).unwrap()
+        });
+    }
+
+    /// From the payload to the reason to drop it, for an advertisement of another VRID.
+    #[divan::bench]
+    fn parse_and_discard(bencher: Bencher<'_, '_>) {
+        let advertised = Advertised::new(Case::V3OneAddress);
+        let (payload, mut expected) = (advertised.payload(), advertised.expected());
+        expected.vrid = Vrid::new(52).unwrap();
+        bencher.bench_local(|| {
+            let envelope = black_box(&advertised.envelope);
+            let packet = Packet::parse(envelope, black_box(&payload)).unwrap();
+            packet.accept(envelope, black_box(&expected)).unwrap_err()
+        });
+    }
+
+    /// From the fields to the payload, with its checksum.
+    #[divan::bench(args = CASES)]
+    fn emit(bencher: Bencher<'_, '_>, case: Case) {
+        let advertised = Advertised::new(case);
+        let (repr, mut buffer) = (advertised.repr(), [0; Repr::MAX_LEN]);
+        let Envelope { source, destination, .. } = advertised.envelope;
+        bencher.bench_local(|| {
+            black_box(&repr).emit(source, destination, advertised.form, black_box(&mut buffer)).unwrap()
+        });
+    }
+}

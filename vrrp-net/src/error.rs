@@ -1,0 +1,179 @@
+//! What can go wrong between this process and the kernel.
+
+use std::fmt;
+use std::io;
+
+/// An operation on the host's network that failed.
+///
+/// The message names the operation, the value it was done with, what the kernel said, and the way out where there is one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An interface that this network namespace does not have.
+    #[error("no interface {wanted} (have: {})", .have.join(", "))]
+    UnknownInterface {
+        /// What was asked for: `"eth9"` with its quotes, or `with index 9`.
+        wanted: String,
+        /// The names of the interfaces that exist.
+        have: Vec<String>,
+    },
+
+    /// This process lacks a privilege.
+    #[error("{operation}: {capability} is missing: run as root, or: setcap cap_net_raw,cap_net_admin+ep PROGRAM")]
+    MissingCapability {
+        /// What was attempted.
+        operation: String,
+        /// The capability it needs.
+        capability: Capability,
+    },
+
+    /// The kernel refused a netlink request.
+    #[error("{operation}: {source}{}", Words(.words))]
+    Refused {
+        /// What was asked, with the value: `add address 192.0.2.100/24 to interface 2`.
+        operation: String,
+        /// The kernel's own explanation (its extended acknowledgement), if it gave one.
+        words: Option<String>,
+        /// The error number.
+        source: io::Error,
+    },
+
+    /// The kernel's answer to a netlink request did not arrive: whether it was done is unknown until the state is dumped.
+    #[error("{operation}: the kernel's answer was lost; read the state back, then ask again")]
+    Unanswered {
+        /// What was asked, with the value.
+        operation: String,
+    },
+
+    /// A virtual router that cannot be run like this.
+    #[error(transparent)]
+    Config(#[from] vrrp_core::ConfigError),
+
+    /// Something that this version does not do.
+    #[error("not supported: {0}")]
+    Unsupported(&'static str),
+
+    /// A system call failed.
+    #[error("{operation}: {source}")]
+    Io {
+        /// What was attempted, with the value.
+        operation: String,
+        /// The error number.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// `source`, which happened while doing `operation`.
+    pub(crate) fn io(operation: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { operation: operation.into(), source }
+    }
+
+    /// As [`io`](Self::io), unless it was a refusal for want of `capability`, which this process does not have.
+    #[allow(dead_code)] // until the sockets use it
+    pub(crate) fn privileged(operation: impl Into<String>, capability: Capability, source: io::Error) -> Self {
+        let operation = operation.into();
+        if source.kind() == io::ErrorKind::PermissionDenied && !capability.is_effective() {
+            return Self::MissingCapability { operation, capability };
+        }
+        Self::Io { operation, source }
+    }
+
+    /// The system's error number, if there is one.
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Refused { source, .. } | Self::Io { source, .. } => source.raw_os_error(),
+            Self::UnknownInterface { .. }
+            | Self::MissingCapability { .. }
+            | Self::Unanswered { .. }
+            | Self::Config(_)
+            | Self::Unsupported(_) => None,
+        }
+    }
+}
+
+/// A Linux capability that this crate needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// To change addresses, links and routes.
+    NetAdmin,
+    /// To open raw and packet sockets.
+    NetRaw,
+    /// To make and enter namespaces, in the lab only.
+    SysAdmin,
+}
+
+impl Capability {
+    /// Whether the calling thread has it in effect, in its own user namespace.
+    pub fn is_effective(self) -> bool {
+        effective_capabilities() >> self.bit() & 1 == 1
+    }
+
+    /// Its number in `linux/capability.h`.
+    const fn bit(self) -> u32 {
+        match self {
+            Self::NetAdmin => 12,
+            Self::NetRaw => 13,
+            Self::SysAdmin => 21,
+        }
+    }
+}
+
+/// As `capabilities(7)` writes it.
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NetAdmin => "CAP_NET_ADMIN",
+            Self::NetRaw => "CAP_NET_RAW",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
+        })
+    }
+}
+
+/// The effective set of the calling thread; empty if /proc cannot be read.
+fn effective_capabilities() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let field = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    field.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The kernel's words as the tail of a message.
+struct Words<'a>(&'a Option<String>);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(words) => write!(f, " (kernel: {words})"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_interface_lists_the_known_ones() {
+        let have = vec!["lo".to_owned(), "eth0".to_owned()];
+        let error = Error::UnknownInterface { wanted: "\"eth9\"".to_owned(), have };
+        assert_eq!(error.to_string(), "no interface \"eth9\" (have: lo, eth0)");
+    }
+
+    #[test]
+    fn a_missing_capability_names_the_way_out() {
+        let error = Error::MissingCapability { operation: "open".to_owned(), capability: Capability::NetRaw };
+        let text = "open: CAP_NET_RAW is missing: run as root, or: setcap cap_net_raw,cap_net_admin+ep PROGRAM";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn a_refusal_carries_the_kernels_words() {
+        let source = io::Error::from_raw_os_error(22);
+        let words = Some("Invalid prefix length".to_owned());
+        let error = Error::Refused { operation: "add address 192.0.2.1/24".to_owned(), words, source };
+        let text = "add address 192.0.2.1/24: Invalid argument (os error 22) (kernel: Invalid prefix length)";
+        assert_eq!(error.to_string(), text);
+    }
+}

@@ -1,0 +1,144 @@
+//! What anyone changes about links and addresses, as it happens.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use netlink_sys::SocketAddr;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use vrrp_core::IfIndex;
+
+use super::address::{InterfaceAddress, RTM_DELADDR, RTM_NEWADDR};
+use super::attribute::{Message, Messages};
+use super::link::{Link, RTM_DELLINK, RTM_NEWLINK};
+use super::{BUFFER, receive_from_kernel};
+use crate::error::Error;
+use crate::sys;
+
+/// The groups of linux/rtnetlink.h: `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR`, `RTNLGRP_IPV6_IFADDR`.
+const GROUPS: [u32; 3] = [1, 5, 9];
+/// Octets of unread messages that are kept: about a thousand changes.
+const RECEIVE_BUFFER: usize = 1024 * 1024;
+
+/// A subscription to the changes of links and addresses in one network namespace.
+///
+/// Non-blocking: watch [`as_fd`](AsFd::as_fd) for reading, then [`read`](Self::read). It needs no privilege. Subscribe
+/// first and list afterwards: then no change falls in between.
+#[derive(Debug)]
+pub struct Monitor {
+    /// Never cloned: the clone would close our descriptor.
+    socket: netlink_sys::Socket,
+    buffer: Vec<u8>,
+}
+
+/// A change that has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// An interface is new, or something about it changed: this is how it now is. Repeats are common.
+    Link(Link),
+    /// An interface is gone, or has moved to another namespace.
+    LinkRemoved {
+        /// The number it had.
+        index: IfIndex,
+        /// The name it had.
+        name: String,
+    },
+    /// An address is new, or something about it changed: this is how it now is.
+    Address(InterfaceAddress),
+    /// An address is gone: this is how it was.
+    AddressRemoved(InterfaceAddress),
+    /// Changes were lost, because they came faster than they were read: list links and addresses anew.
+    Overrun,
+}
+
+impl Monitor {
+    /// Subscribe in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the process has no descriptor left, or a sandbox forbids netlink.
+    pub fn open() -> Result<Self, Error> {
+        netlink_sys::Socket::new(NETLINK_ROUTE).and_then(Self::subscribe).map_err(|error| Error::io(SUBSCRIBE, error))
+    }
+
+    /// Subscribe through a `NETLINK_ROUTE` socket that was made elsewhere, for example inside a network namespace.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if `fd` is not a netlink socket, or is bound already.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        Self::subscribe(sys::netlink_socket(fd)).map_err(|error| Error::io(SUBSCRIBE, error))
+    }
+
+    fn subscribe(mut socket: netlink_sys::Socket) -> io::Result<Self> {
+        socket.set_non_blocking(true)?;
+        // A smaller buffer works too: overruns are reported.
+        let _ = sys::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER);
+        socket.bind(&SocketAddr::new(0, 0))?;
+        for group in GROUPS {
+            socket.add_membership(group)?;
+        }
+        Ok(Self { socket, buffer: vec![0; BUFFER] })
+    }
+
+    /// Keep this many octets of unread messages, instead of a mebibyte; the kernel has its own minimum.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_receive_buffer(&self, bytes: usize) -> Result<(), Error> {
+        sys::set_receive_buffer(self.socket.as_fd(), bytes)
+            .map_err(|error| Error::io(format!("set the monitor's receive buffer to {bytes}"), error))
+    }
+
+    /// The changes in the next messages, of which at most `limit` are read; empty if there are none.
+    ///
+    /// A message is one change, or now and then a few. If [`Change::Overrun`] is among them, what follows it is
+    /// newer than the loss, and still true.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read(&mut self, limit: usize) -> Result<Vec<Change>, Error> {
+        let mut changes = Vec::new();
+        for _ in 0..limit {
+            match receive_from_kernel(&self.socket, &mut self.buffer) {
+                Ok(length) => {
+                    let datagram = self.buffer.get(..length).unwrap_or_default();
+                    changes.extend(Messages(datagram).filter_map(|message| Change::parse(&message)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.raw_os_error() == Some(sys::ENOBUFS) => changes.push(Change::Overrun),
+                Err(error) => return Err(Error::io("read changes from netlink", error)),
+            }
+        }
+        Ok(changes)
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+const SUBSCRIBE: &str = "subscribe to netlink changes";
+
+impl Change {
+    fn parse(message: &Message<'_>) -> Option<Self> {
+        match message.kind {
+            RTM_NEWLINK => Link::parse(message).map(Self::Link),
+            RTM_DELLINK => Link::parse(message).map(|link| Self::LinkRemoved { index: link.index, name: link.name }),
+            RTM_NEWADDR => InterfaceAddress::parse(message).map(Self::Address),
+            RTM_DELADDR => InterfaceAddress::parse(message).map(Self::AddressRemoved),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_with_nothing_to_say_does_not_block() {
+        let mut monitor = Monitor::open().unwrap();
+        monitor.read(1000).unwrap();
+    }
+}

@@ -1,0 +1,886 @@
+//! The system calls that no safe crate wraps: the only file of this crate with `unsafe` in it.
+//!
+//! Sections: descriptors that wait (epoll, timerfd), packet sockets, socket options, and for the lab the namespaces
+//! and processes. Every function here is safe to call; descriptors are owned or borrowed, never bare numbers.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::time::Duration;
+
+// The numbers that the rest of the crate needs; nothing else of libc leaves this file.
+pub(crate) use libc::{AF_UNSPEC, EADDRNOTAVAIL, ENOBUFS, ENODEV, EPERM, MSG_TRUNC};
+use vrrp_core::{IfIndex, Instant};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Time, and descriptors that wait
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Now on `CLOCK_BOOTTIME`: monotonic, and it goes on while the host is suspended.
+pub(crate) fn boottime_now() -> Instant {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the call to write to.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    // The call fails only for a clock that the kernel does not have, and every kernel since 2.6.39 has this one.
+    debug_assert_eq!(result, 0);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    Instant::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// An epoll set: one descriptor that is readable when any of its members is.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+impl Epoll {
+    /// An empty set.
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; the result is checked before it is owned.
+        owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(Self)
+    }
+
+    /// Watch `fd` for reading (level-triggered); [`Ready::token`] will be `token`.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN, token)
+    }
+
+    /// Change the token of `fd`, or with `readable` false stop watching it for reading but keep it a member: only
+    /// errors and hang-ups are reported then.
+    pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: u64, readable: bool) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, if readable { libc::EPOLLIN } else { 0 }, token)
+    }
+
+    /// Stop watching `fd`.
+    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+    }
+
+    /// Wait until a member is ready, at most `timeout` (`None`: forever; zero: only look), and fill `ready` from its
+    /// start.
+    ///
+    /// Returns how many slots were filled; 0 after the timeout or a signal. A timeout is rounded up to milliseconds.
+    pub(crate) fn wait(&self, ready: &mut [Ready], timeout: Option<Duration>) -> io::Result<usize> {
+        let slots = libc::c_int::try_from(ready.len()).unwrap_or(libc::c_int::MAX);
+        let timeout = timeout.map_or(-1, milliseconds_up);
+        // SAFETY: `Ready` is a transparent epoll_event, and `slots` is at most the length of the slice.
+        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), ready.as_mut_ptr().cast(), slots, timeout) };
+        match usize::try_from(count) {
+            Ok(count) => Ok(count),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+                error => Err(error),
+            },
+        }
+    }
+
+    fn control(&self, operation: libc::c_int, fd: BorrowedFd<'_>, events: libc::c_int, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: token };
+        // SAFETY: `event` is valid for the call, which copies it.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) })
+    }
+}
+
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A member of an [`Epoll`] set that has something to say.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Ready(libc::epoll_event);
+
+impl Ready {
+    /// An empty slot for [`Epoll::wait`].
+    pub(crate) const EMPTY: Self = Self(libc::epoll_event { events: 0, u64: 0 });
+
+    /// The token that the member was added with.
+    pub(crate) const fn token(self) -> u64 {
+        self.0.u64
+    }
+
+    /// Whether it hung up or has an error pending.
+    pub(crate) const fn failed(self) -> bool {
+        self.0.events & (libc::EPOLLERR | libc::EPOLLHUP).cast_unsigned() != 0
+    }
+}
+
+/// A timer on `CLOCK_BOOTTIME`: a descriptor that becomes readable at a given instant.
+#[derive(Debug)]
+pub(crate) struct Timer(OwnedFd);
+
+impl Timer {
+    /// A timer that is not armed.
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: no pointers; the result is checked before it is owned.
+        owned(unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, flags) }).map(Self)
+    }
+
+    /// Become readable at `deadline`, at once if it has passed, or never if `None`. Arming also drains.
+    pub(crate) fn arm(&self, deadline: Option<Instant>) -> io::Result<()> {
+        let mut setting = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        };
+        if let Some(deadline) = deadline.filter(|deadline| *deadline != Instant::FAR_FUTURE) {
+            // A value of zero would disarm.
+            let nanos = deadline.as_nanos().max(1);
+            setting.it_value.tv_sec = i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX);
+            setting.it_value.tv_nsec = i64::try_from(nanos % 1_000_000_000).unwrap_or(0);
+        }
+        let fd = self.0.as_raw_fd();
+        // SAFETY: `setting` is a valid itimerspec; the old value is not asked for.
+        check(unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const setting, std::ptr::null_mut()) })
+    }
+
+    /// Take the expiry, so that the timer is not readable until it is armed again. Returns whether it had expired.
+    pub(crate) fn drain(&self) -> io::Result<bool> {
+        let mut count = [0; 8];
+        match receive_bytes(self.0.as_fd(), &mut count) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// `duration` in milliseconds for poll and epoll: rounded up, so that a wait never ends early and then spins.
+fn milliseconds_up(duration: Duration) -> libc::c_int {
+    libc::c_int::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Packet sockets
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Every protocol, for [`packet_socket`]: frames this host sends are seen too.
+pub(crate) const ETHERTYPE_ALL: u16 = 3;
+
+/// One instruction of a classic BPF filter (`linux/filter.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// What to do: class, size and mode.
+    pub(crate) code: u16,
+    /// How many instructions to skip if true.
+    pub(crate) jump_true: u8,
+    /// How many instructions to skip if false.
+    pub(crate) jump_false: u8,
+    /// The operand.
+    pub(crate) value: u32,
+}
+
+/// A packet socket of whole frames (`AF_PACKET`, `SOCK_RAW`), non-blocking, closed on exec.
+///
+/// With an `ethertype` it receives from every interface at once until it is bound; with 0 it receives nothing until
+/// [`bind_packet`], so that a filter can be attached in between.
+pub(crate) fn packet_socket(ethertype: u16) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers; the result is checked before it is owned.
+    owned(unsafe { libc::socket(libc::AF_PACKET, kind, libc::c_int::from(ethertype.to_be())) })
+}
+
+/// Receive frames of `ethertype` from this interface only.
+pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: IfIndex, ethertype: u16) -> io::Result<()> {
+    let address = link_address(interface, ethertype);
+    let length = socklen::<libc::sockaddr_ll>();
+    // SAFETY: `address` is a sockaddr_ll of that length, valid for the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })
+}
+
+/// Send a whole frame, Ethernet header included, out of this interface.
+pub(crate) fn send_frame(socket: BorrowedFd<'_>, interface: IfIndex, frame: &[u8]) -> io::Result<()> {
+    let ethertype = frame.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
+    let address = link_address(interface, ethertype);
+    let length = socklen::<libc::sockaddr_ll>();
+    // SAFETY: the frame and the address are valid for the call and of the lengths given.
+    let sent = unsafe {
+        let destination = (&raw const address).cast();
+        libc::sendto(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), libc::MSG_NOSIGNAL, destination, length)
+    };
+    // A packet socket takes a frame whole or refuses it.
+    byte_count(sent).map(drop)
+}
+
+/// Receive one datagram or frame into `buffer`; what does not fit is cut off. Returns its length.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is writable and of the length given.
+    byte_count(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+}
+
+/// Have the kernel drop what `filter` does not accept.
+pub(crate) fn attach_filter(socket: BorrowedFd<'_>, filter: &[Filter]) -> io::Result<()> {
+    let mut program: Vec<libc::sock_filter> = filter
+        .iter()
+        .map(|f| libc::sock_filter { code: f.code, jt: f.jump_true, jf: f.jump_false, k: f.value })
+        .collect();
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Have the interface receive frames for other hosts too, as long as the socket is open.
+#[cfg(feature = "lab")]
+pub(crate) fn set_promiscuous(socket: BorrowedFd<'_>, interface: IfIndex) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: interface.get().cast_signed(),
+        mr_type: u16::try_from(libc::PACKET_MR_PROMISC).unwrap_or_default(),
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
+}
+
+fn link_address(interface: IfIndex, ethertype: u16) -> libc::sockaddr_ll {
+    // SAFETY: sockaddr_ll is integers and an array of them, for which zero is a value.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = u16::try_from(libc::AF_PACKET).unwrap_or_default();
+    address.sll_protocol = ethertype.to_be();
+    address.sll_ifindex = interface.get().cast_signed();
+    address
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Socket options, netlink
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// A netlink socket that takes `fd` over.
+pub(crate) fn netlink_socket(fd: OwnedFd) -> netlink_sys::Socket {
+    // SAFETY: the descriptor is owned and given up here, so the socket is its only owner.
+    unsafe { netlink_sys::Socket::from_raw_fd(fd.into_raw_fd()) }
+}
+
+/// Make room for `bytes` of unread messages: past the system's limit with `CAP_NET_ADMIN`, else up to it.
+pub(crate) fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
+}
+
+/// `setsockopt` with a plain C value.
+fn set_option<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    let value: *const T = value;
+    // SAFETY: `value` points to a `T`, which is as long as said and valid for the call; the kernel copies it.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.cast(), socklen::<T>()) })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Helpers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Read from any descriptor, as `read(2)`.
+fn receive_bytes(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is writable and of the length given.
+    byte_count(unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) })
+}
+
+/// The result of a call that returns -1 on failure.
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The result of a call that returns a new descriptor, or -1.
+fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
+    check(result)?;
+    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(result) })
+}
+
+/// The result of a call that returns a number of bytes, or -1.
+fn byte_count(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// The size of a C structure as the socket calls take it.
+fn socklen<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).unwrap_or(libc::socklen_t::MAX)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The lab
+// ---------------------------------------------------------------------------------------------------------------------
+
+#[cfg(feature = "lab")]
+pub(crate) mod lab {
+    //! Namespaces and processes for [`crate::lab`].
+    //!
+    //! The calling program has threads, so it cannot enter a user namespace itself, and between fork and exec or exit
+    //! a child of it may only make async-signal-safe calls: no allocation, no locks, no panics. What a child does is
+    //! therefore written down beforehand, in a `Visit` or in the parameters of the warden.
+
+    use std::convert::Infallible;
+    use std::ffi::{CStr, CString};
+    use std::io;
+    use std::mem;
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    use std::sync::Arc;
+
+    pub(crate) use libc::{AF_INET, AF_NETLINK, AF_PACKET, IPPROTO_ICMP, SOCK_NONBLOCK, SOCK_RAW};
+
+    use super::{byte_count, check};
+
+    // ---- Namespaces ----
+
+    /// The namespaces of one host of a lab, held open.
+    #[derive(Debug)]
+    pub(crate) struct Namespaces {
+        /// The user namespace that owns the other; `None`: the caller's own, which then has the privileges.
+        pub(crate) user: Option<Arc<OwnedFd>>,
+        /// The network namespace.
+        pub(crate) network: OwnedFd,
+    }
+
+    impl Namespaces {
+        /// Have `command` start inside.
+        pub(crate) fn enter_on_exec(self: &Arc<Self>, command: &mut Command) {
+            let namespaces = Arc::clone(self);
+            // SAFETY: the closure makes two setns calls and reads errno, which is async-signal-safe; it only borrows
+            // what it owns, so it drops nothing in the child.
+            unsafe {
+                command.pre_exec(move || {
+                    if let Some(user) = &namespaces.user {
+                        check(libc::setns(user.as_raw_fd(), libc::CLONE_NEWUSER))?;
+                    }
+                    check(libc::setns(namespaces.network.as_raw_fd(), libc::CLONE_NEWNET))
+                });
+            }
+        }
+    }
+
+    /// The number of the namespace behind `fd`, as `/proc/PID/ns` shows it.
+    pub(crate) fn namespace_number(fd: BorrowedFd<'_>) -> io::Result<u64> {
+        // SAFETY: stat is integers, for which zero is a value.
+        let mut status: libc::stat = unsafe { mem::zeroed() };
+        // SAFETY: `status` is valid for the call to write to.
+        check(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut status) })?;
+        Ok(status.st_ino)
+    }
+
+    /// What a short-lived child does in other namespaces, in the order of the fields. All that it opens comes back.
+    #[derive(Debug, Default)]
+    pub(crate) struct Visit<'a> {
+        /// Enter this user namespace.
+        pub(crate) user: Option<BorrowedFd<'a>>,
+        /// Enter this network namespace.
+        pub(crate) network: Option<BorrowedFd<'a>>,
+        /// Make a user namespace with these contents of `uid_map` and `gid_map`, and bring its descriptor back.
+        pub(crate) new_user: Option<(&'a [u8], &'a [u8])>,
+        /// Make a network namespace, and bring its descriptor back.
+        pub(crate) new_network: bool,
+        /// Write these files. One that is not there, or may not be written at all, is passed over if it is optional.
+        pub(crate) files: &'a [FileWrite],
+        /// Open a socket of this domain, type and protocol, and bring it back.
+        pub(crate) socket: Option<(i32, i32, i32)>,
+    }
+
+    /// A file to be written in a namespace.
+    #[derive(Clone, Debug)]
+    pub(crate) struct FileWrite {
+        pub(crate) path: CString,
+        pub(crate) text: Vec<u8>,
+        pub(crate) optional: bool,
+    }
+
+    /// What a [`Visit`] failed at.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Step {
+        Fork,
+        EnterUser,
+        EnterNetwork,
+        NewUser,
+        MapIds,
+        NewNetwork,
+        WriteFile,
+        OpenNamespace,
+        Socket,
+    }
+
+    /// At most this many descriptors come back: a user and a network namespace, and a socket.
+    const MOST_FDS: usize = 3;
+
+    impl Visit<'_> {
+        const STEPS: [Step; 9] = [
+            Step::Fork,
+            Step::EnterUser,
+            Step::EnterNetwork,
+            Step::NewUser,
+            Step::MapIds,
+            Step::NewNetwork,
+            Step::WriteFile,
+            Step::OpenNamespace,
+            Step::Socket,
+        ];
+
+        /// Do it in a forked child, and return the descriptors in the order of the fields.
+        pub(crate) fn run(&self) -> Result<Vec<OwnedFd>, (Step, io::Error)> {
+            let forked = |error| (Step::Fork, error);
+            let (ours, theirs) = socket_pair().map_err(forked)?;
+            // SAFETY: the child makes async-signal-safe calls only (see `in_child`, `send_report`) and never returns.
+            let child = unsafe {
+                fork_with_signals_blocked(|| {
+                    let mut fds = Fds::default();
+                    let report = match self.in_child(&mut fds) {
+                        Ok(()) => [u8::MAX, 0, 0, 0, 0],
+                        Err((step, errno)) => {
+                            let [a, b, c, d] = errno.to_ne_bytes();
+                            [step as u8, a, b, c, d]
+                        }
+                    };
+                    send_report(theirs.as_raw_fd(), report, &fds);
+                    libc::_exit(0)
+                })
+            };
+            let child = child.map_err(forked)?;
+            // Ours must be the only copy, so that a child that dies is an end of file.
+            drop(theirs);
+            let report = receive_report(ours.as_fd());
+            reap(child);
+            match report.map_err(forked)? {
+                ([u8::MAX, ..], fds) => Ok(fds),
+                ([step, errno @ ..], _) => {
+                    let step = Self::STEPS.get(usize::from(step)).copied().unwrap_or(Step::Fork);
+                    Err((step, io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
+                }
+            }
+        }
+
+        /// # Safety
+        /// Async-signal-safe calls only.
+        unsafe fn in_child(&self, fds: &mut Fds) -> Result<(), (Step, i32)> {
+            let try_at = |step: Step, result: libc::c_int| if result < 0 { Err((step, errno())) } else { Ok(result) };
+            // SAFETY: every pointer is to a C string or buffer that outlives the call; descriptors are borrowed or new.
+            unsafe {
+                if let Some(user) = self.user {
+                    try_at(Step::EnterUser, libc::setns(user.as_raw_fd(), libc::CLONE_NEWUSER))?;
+                }
+                if let Some(network) = self.network {
+                    try_at(Step::EnterNetwork, libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET))?;
+                }
+                if let Some((uid_map, gid_map)) = self.new_user {
+                    try_at(Step::NewUser, libc::unshare(libc::CLONE_NEWUSER))?;
+                    // Without this the kernel refuses a gid_map to the unprivileged (CVE-2014-8989).
+                    write_file(c"/proc/self/setgroups", b"deny").map_err(|errno| (Step::MapIds, errno))?;
+                    write_file(c"/proc/self/uid_map", uid_map).map_err(|errno| (Step::MapIds, errno))?;
+                    write_file(c"/proc/self/gid_map", gid_map).map_err(|errno| (Step::MapIds, errno))?;
+                    fds.push(try_at(Step::OpenNamespace, open_for_reading(c"/proc/self/ns/user"))?);
+                }
+                if self.new_network {
+                    try_at(Step::NewNetwork, libc::unshare(libc::CLONE_NEWNET))?;
+                    fds.push(try_at(Step::OpenNamespace, open_for_reading(c"/proc/self/ns/net"))?);
+                }
+                for file in self.files {
+                    match write_file(&file.path, &file.text) {
+                        Err(libc::ENOENT | libc::EROFS) if file.optional => {}
+                        written => written.map_err(|errno| (Step::WriteFile, errno))?,
+                    }
+                }
+                if let Some((domain, kind, protocol)) = self.socket {
+                    fds.push(try_at(Step::Socket, libc::socket(domain, kind | libc::SOCK_CLOEXEC, protocol))?);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Descriptors that a child has opened, in a fixed room because it may not allocate.
+    #[derive(Default)]
+    struct Fds {
+        numbers: [libc::c_int; MOST_FDS],
+        count: usize,
+    }
+
+    impl Fds {
+        fn push(&mut self, fd: libc::c_int) {
+            if let Some(slot) = self.numbers.get_mut(self.count) {
+                *slot = fd;
+                self.count += 1;
+            }
+        }
+    }
+
+    /// Room for the control message that carries [`MOST_FDS`] descriptors.
+    #[repr(C)]
+    struct Control {
+        /// Aligned as the kernel wants it.
+        header: libc::cmsghdr,
+        room: [u8; 32],
+    }
+
+    /// Send a report with descriptors attached: async-signal-safe.
+    fn send_report(socket: libc::c_int, mut report: [u8; 5], fds: &Fds) {
+        // SAFETY: msghdr, cmsghdr and their parts are integers and pointers, for which zero is a value.
+        let (mut control, mut message): (Control, libc::msghdr) = unsafe { mem::zeroed() };
+        let mut part = libc::iovec { iov_base: report.as_mut_ptr().cast(), iov_len: report.len() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        let bytes = fds.count * size_of::<libc::c_int>();
+        // SAFETY: the control room holds a header and MOST_FDS descriptors, `fds.count` is at most that many, and all
+        // of it outlives the call.
+        unsafe {
+            if fds.count > 0 {
+                let length = u32::try_from(bytes).unwrap_or_default();
+                control.header.cmsg_level = libc::SOL_SOCKET;
+                control.header.cmsg_type = libc::SCM_RIGHTS;
+                control.header.cmsg_len = libc::CMSG_LEN(length) as _;
+                message.msg_control = (&raw mut control).cast();
+                message.msg_controllen = libc::CMSG_SPACE(length) as _;
+                std::ptr::copy_nonoverlapping(
+                    fds.numbers.as_ptr().cast(),
+                    libc::CMSG_DATA(&raw const control.header),
+                    bytes,
+                );
+            }
+            libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL);
+        }
+    }
+
+    /// Receive what [`send_report`] sent. An end of file, because the child died, is an error.
+    fn receive_report(socket: BorrowedFd<'_>) -> io::Result<([u8; 5], Vec<OwnedFd>)> {
+        let mut report = [0; 5];
+        // SAFETY: as in `send_report`.
+        let (mut control, mut message): (Control, libc::msghdr) = unsafe { mem::zeroed() };
+        let mut part = libc::iovec { iov_base: report.as_mut_ptr().cast(), iov_len: report.len() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = size_of::<Control>() as _;
+        let length = loop {
+            // SAFETY: the message points to buffers that outlive the call, with their lengths.
+            let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+            match byte_count(received) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                received => break received?,
+            }
+        };
+        let mut fds = Vec::new();
+        // SAFETY: the kernel filled the control room and set its length; the first header, if any, lies inside of it,
+        // and its descriptors are new and ours alone.
+        unsafe {
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            if !header.is_null() && (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS
+            {
+                let bytes = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                let numbers = libc::CMSG_DATA(header).cast::<libc::c_int>();
+                for place in 0..bytes / size_of::<libc::c_int>() {
+                    fds.push(OwnedFd::from_raw_fd(numbers.add(place).read_unaligned()));
+                }
+            }
+        }
+        if length < report.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok((report, fds)) }
+    }
+
+    /// Write a file whole: async-signal-safe. Returns the error number on failure.
+    fn write_file(path: &CStr, text: &[u8]) -> Result<(), i32> {
+        // SAFETY: the path is a C string and the text is readable for its length; the descriptor is closed once.
+        unsafe {
+            let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+            if fd < 0 {
+                return Err(errno());
+            }
+            let written = libc::write(fd, text.as_ptr().cast(), text.len());
+            let errno = errno();
+            libc::close(fd);
+            if written < 0 { Err(errno) } else { Ok(()) }
+        }
+    }
+
+    /// Open a file for reading: async-signal-safe. Returns a descriptor or -1.
+    fn open_for_reading(path: &CStr) -> libc::c_int {
+        // SAFETY: the path is a C string.
+        unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }
+    }
+
+    /// The calling thread's error number: async-signal-safe.
+    fn errno() -> i32 {
+        // SAFETY: the C library returns a pointer to a variable of this thread.
+        unsafe { *libc::__errno_location() }
+    }
+
+    // ---- Processes ----
+
+    /// A signal that the lab sends.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Signal {
+        Kill,
+        Terminate,
+        Stop,
+        Continue,
+    }
+
+    /// Send a signal to a process, or with a negative number to a process group.
+    pub(crate) fn send_signal(pid: i32, signal: Signal) -> io::Result<()> {
+        let number = match signal {
+            Signal::Kill => libc::SIGKILL,
+            Signal::Terminate => libc::SIGTERM,
+            Signal::Stop => libc::SIGSTOP,
+            Signal::Continue => libc::SIGCONT,
+        };
+        // SAFETY: no pointers.
+        check(unsafe { libc::kill(pid, number) })
+    }
+
+    /// A process that outlives the caller just long enough to clean up behind it: however the caller dies, its end of
+    /// the channel closes, and the warden kills every process of its group and of the namespaces it was told of.
+    #[derive(Debug)]
+    pub(crate) struct Warden {
+        pid: libc::pid_t,
+        /// Closed on exec, so that no program started in the lab keeps it open.
+        channel: Option<OwnedFd>,
+    }
+
+    /// The namespaces a warden can remember.
+    pub(crate) const MOST_NAMESPACES: usize = 256;
+
+    impl Warden {
+        /// Start one. It leads a process group of its own.
+        pub(crate) fn start() -> io::Result<Self> {
+            let (ours, theirs) = socket_pair()?;
+            let theirs_number = theirs.as_raw_fd();
+            // SAFETY: the child makes async-signal-safe calls only (see `warden`) and never returns.
+            let pid = unsafe { fork_with_signals_blocked(|| warden(theirs_number)) }?;
+            // The child does the same; whoever is first, the group exists when this returns.
+            // SAFETY: no pointers.
+            let _ = unsafe { libc::setpgid(pid, pid) };
+            Ok(Self { pid, channel: Some(ours) })
+        }
+
+        /// The process group that it leads and will kill.
+        pub(crate) fn group(&self) -> i32 {
+            self.pid
+        }
+
+        /// Have it kill what is in the network namespace of this number, too.
+        pub(crate) fn watch(&self, namespace: u64) -> io::Result<()> {
+            let channel = self.channel.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+            let bytes = namespace.to_ne_bytes();
+            // SAFETY: the bytes are readable for the length given.
+            byte_count(unsafe {
+                libc::send(channel.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
+            })
+            .map(drop)
+        }
+    }
+
+    impl Drop for Warden {
+        fn drop(&mut self) {
+            self.channel = None;
+            // It kills its group, itself included.
+            reap(self.pid);
+        }
+    }
+
+    /// The warden's whole life, in a forked child. Every signal is blocked.
+    ///
+    /// # Safety
+    /// For a forked child only: async-signal-safe calls, then the end of the process.
+    unsafe fn warden(channel: libc::c_int) -> ! {
+        // SAFETY: the name and path are C strings, the buffers are writable for the lengths given, and all descriptors
+        // but the channel are given up on purpose: this process has nothing to do with them.
+        unsafe {
+            libc::setpgid(0, 0);
+            libc::prctl(libc::PR_SET_NAME, c"vrrp-lab-warden".as_ptr());
+            // Nothing of the caller may live on in here: no socket, no pipe that someone waits on, no directory.
+            if channel != 0 {
+                libc::dup2(channel, 0);
+            }
+            close_from(1);
+            libc::chdir(c"/".as_ptr());
+
+            let mut namespaces = [0_u64; MOST_NAMESPACES];
+            let mut count = 0;
+            loop {
+                let mut number = [0_u8; 8];
+                match libc::recv(0, number.as_mut_ptr().cast(), number.len(), libc::MSG_WAITALL) {
+                    8 => {
+                        if let Some(slot) = namespaces.get_mut(count) {
+                            *slot = u64::from_ne_bytes(number);
+                            count += 1;
+                        }
+                    }
+                    -1 if errno() == libc::EINTR => {}
+                    _ => break,
+                }
+            }
+            // A process that is just forking leaves a child behind: look until nobody is found.
+            let mut rounds = 0;
+            while kill_processes_in(namespaces.get(..count).unwrap_or_default()) > 0 && rounds < 1000 {
+                rounds += 1;
+                libc::usleep(1000);
+            }
+            libc::kill(-libc::getpgrp(), libc::SIGKILL);
+            libc::_exit(0)
+        }
+    }
+
+    /// Kill every process in one of these network namespaces, and return how many there were: async-signal-safe.
+    pub(crate) fn kill_processes_in(namespaces: &[u64]) -> usize {
+        /// A buffer for directory entries, aligned as the kernel writes them.
+        #[repr(align(8))]
+        struct Entries([u8; 4096]);
+
+        let mut killed = 0;
+        let mut entries = Entries([0; 4096]);
+        let directory = open_for_reading(c"/proc");
+        loop {
+            // SAFETY: the buffer is writable for its length.
+            let length =
+                unsafe { libc::syscall(libc::SYS_getdents64, directory, entries.0.as_mut_ptr(), entries.0.len()) };
+            let Some(mut rest) = usize::try_from(length).ok().and_then(|length| entries.0.get(..length)) else { break };
+            if rest.is_empty() {
+                break;
+            }
+            // struct linux_dirent64: the length of the entry at octet 16, its name from octet 19, ended by a NUL.
+            while let Some(&[low, high]) = rest.get(16..18).and_then(|field| field.first_chunk()) {
+                let pid = rest.get(19..).and_then(parse_pid);
+                if let Some(pid) =
+                    pid.filter(|pid| network_namespace_of(*pid).is_some_and(|it| namespaces.contains(&it)))
+                {
+                    // SAFETY: no pointers.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                    killed += 1;
+                }
+                rest = rest.get(usize::from(u16::from_ne_bytes([low, high])).max(1)..).unwrap_or_default();
+            }
+        }
+        // SAFETY: opened above, and not used any more. If that failed, closing -1 does nothing.
+        unsafe { libc::close(directory) };
+        killed
+    }
+
+    /// The number at the start of a directory entry's name, if it is one.
+    fn parse_pid(name: &[u8]) -> Option<libc::pid_t> {
+        let mut pid: libc::pid_t = 0;
+        for (place, octet) in name.iter().enumerate() {
+            match octet {
+                b'0'..=b'9' => pid = pid.checked_mul(10)?.checked_add(libc::pid_t::from(octet - b'0'))?,
+                0 if place > 0 => return Some(pid),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// The number of the network namespace that a process is in; `None` if it is gone, a zombie, or not ours to know:
+    /// async-signal-safe.
+    fn network_namespace_of(pid: libc::pid_t) -> Option<u64> {
+        // "/proc/", at most ten digits, "/ns/net", NUL.
+        let mut path = [0_u8; 24];
+        let mut digits = [0_u8; 10];
+        let mut count = 0;
+        let mut left = pid.cast_unsigned();
+        while left > 0 {
+            *digits.get_mut(count)? = b'0' + u8::try_from(left % 10).ok()?;
+            left /= 10;
+            count += 1;
+        }
+        let text = b"/proc/".iter().chain(digits.get(..count)?.iter().rev()).chain(b"/ns/net");
+        for (slot, octet) in path.iter_mut().zip(text) {
+            *slot = *octet;
+        }
+        // SAFETY: stat is integers, for which zero is a value; the path ends with a NUL, and the result can be written
+        // to.
+        unsafe {
+            let mut status: libc::stat = mem::zeroed();
+            let result = libc::stat(path.as_ptr().cast(), &raw mut status);
+            if result == 0 { Some(status.st_ino) } else { None }
+        }
+    }
+
+    /// Close every descriptor from this number on: async-signal-safe.
+    fn close_from(first: libc::c_uint) {
+        // SAFETY: no pointers; the caller is a forked child that uses none of these descriptors any more.
+        unsafe {
+            if libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) != 0 {
+                // Before Linux 5.9.
+                let most = libc::c_int::try_from(libc::sysconf(libc::_SC_OPEN_MAX)).unwrap_or(1024);
+                for fd in first.cast_signed()..most {
+                    libc::close(fd);
+                }
+            }
+        }
+    }
+
+    /// Fork; the child runs `child` with every signal blocked, so that no handler of the program runs in it.
+    ///
+    /// # Safety
+    /// `child` may make async-signal-safe calls only: other threads hold locks that nobody will release in the child.
+    unsafe fn fork_with_signals_blocked(child: impl FnOnce() -> Infallible) -> io::Result<libc::pid_t> {
+        // SAFETY: the sets are valid to write to and to read; the caller answers for what the child does.
+        unsafe {
+            let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            let pid = libc::fork();
+            if pid == 0 {
+                child();
+            }
+            let result = if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) };
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+            result
+        }
+    }
+
+    /// Wait for the end of a child. If the program has waited for it already, there is nothing to do.
+    fn reap(pid: libc::pid_t) {
+        // SAFETY: the status is not asked for.
+        while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } == -1
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+    }
+
+    /// Two connected stream sockets, closed on exec.
+    fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+        UnixStream::pair().map(|(one, other)| (one.into(), other.into()))
+    }
+
+    /// The effective user and group of this process.
+    pub(crate) fn user_and_group() -> (u32, u32) {
+        // SAFETY: no pointers; these calls cannot fail.
+        unsafe { (libc::geteuid(), libc::getegid()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_wakes_the_epoll_set_at_its_instant() {
+        let (epoll, timer) = (Epoll::new().unwrap(), Timer::new().unwrap());
+        epoll.add(timer.as_fd(), 7).unwrap();
+        let mut ready = [Ready::EMPTY; 4];
+
+        assert_eq!(epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap(), 0, "not armed");
+        let deadline = boottime_now() + Duration::from_millis(20);
+        timer.arm(Some(deadline)).unwrap();
+        assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
+        assert!(boottime_now() >= deadline);
+        assert_eq!((ready[0].token(), ready[0].failed()), (7, false));
+        assert!(timer.drain().unwrap());
+        assert!(!timer.drain().unwrap());
+
+        timer.arm(Some(Instant::ZERO)).unwrap();
+        assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1, "a deadline in the past fires at once");
+        timer.arm(None).unwrap();
+        assert_eq!(epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap(), 0, "disarming drains");
+        timer.arm(Some(Instant::FAR_FUTURE)).unwrap();
+        epoll.delete(timer.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up() {
+        assert_eq!(milliseconds_up(Duration::ZERO), 0);
+        assert_eq!(milliseconds_up(Duration::from_nanos(1)), 1);
+        assert_eq!(milliseconds_up(Duration::MAX), libc::c_int::MAX);
+    }
+}
