@@ -6,6 +6,8 @@ mod driver;
 mod error;
 pub mod frame;
 mod interface;
+#[cfg(feature = "lab")]
+pub mod lab;
 mod lease;
 mod link_socket;
 pub mod netlink;
@@ -21,3 +23,8 @@ pub use lease::Lease;
 pub use link_socket::LinkSocket;
 pub use socket::{AdvertSocket, MAX_ADVERT_LEN, MAX_DATAGRAM_LEN};
 pub use vrrp_core;
+
+/// Now, on the clock that everything here is timed by: `CLOCK_BOOTTIME`, which goes on while the host is suspended.
+pub fn now() -> vrrp_core::Instant {
+    sys::boottime_now()
+}

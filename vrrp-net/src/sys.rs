@@ -324,6 +324,7 @@ pub(crate) mod lab {
     use std::os::unix::process::CommandExt;
     use std::process::Command;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     pub(crate) use libc::{AF_INET, AF_NETLINK, AF_PACKET, IPPROTO_ICMP, SOCK_NONBLOCK, SOCK_RAW};
 
@@ -341,13 +342,16 @@ pub(crate) mod lab {
     }
 
     impl Namespaces {
-        /// Have `command` start inside.
-        pub(crate) fn enter_on_exec(self: &Arc<Self>, command: &mut Command) {
-            let namespaces = Arc::clone(self);
-            // SAFETY: the closure makes two setns calls and reads errno, which is async-signal-safe; it only borrows
-            // what it owns, so it drops nothing in the child.
+        /// Have `command` start inside, or not at all (`ECANCELED`) if `closed` is set by then.
+        pub(crate) fn enter_on_exec(self: &Arc<Self>, command: &mut Command, closed: &Arc<AtomicBool>) {
+            let (namespaces, closed) = (Arc::clone(self), Arc::clone(closed));
+            // SAFETY: the closure reads a flag, makes two setns calls and reads errno, which is async-signal-safe; it
+            // only borrows what it owns, so it drops nothing in the child.
             unsafe {
                 command.pre_exec(move || {
+                    if closed.load(Ordering::Relaxed) {
+                        return Err(io::Error::from_raw_os_error(libc::ECANCELED));
+                    }
                     if let Some(user) = &namespaces.user {
                         check(libc::setns(user.as_raw_fd(), libc::CLONE_NEWUSER))?;
                     }

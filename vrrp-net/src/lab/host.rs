@@ -1,9 +1,10 @@
 //! Hosts of the lab.
 
 use std::ffi::OsStr;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -56,7 +57,7 @@ impl Host {
     }
 
     /// Put an interface in and plug its cable into the switch. Each address is `ADDRESS/PREFIX`, or `ADDRESS` alone for
-    /// a host address. When this returns, frames pass.
+    /// a host address. When this returns, frames pass, and the IPv6 link-local address is there.
     ///
     /// # Errors
     /// [`LabError::Address`], [`LabError::Network`] if the name is taken.
@@ -69,16 +70,17 @@ impl Host {
         for address in addresses {
             self.set_address(interface.index(), address)?;
         }
+        self.wait_for_link_local(interface.index())?;
         Ok(interface)
     }
 
     /// A command that will run in this host, in the lab's process group, with nothing to read on its standard input.
     ///
-    /// The user must not be changed on it: entering the host needs the privileges of the caller.
+    /// It fails to start after the lab was dropped. The user must not be changed on it: entering the host needs the privileges of the caller.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).process_group(self.inner.ground.group);
-        self.inner.room.namespaces.enter_on_exec(&mut command);
+        self.inner.room.namespaces.enter_on_exec(&mut command, &self.inner.ground.closed);
         command
     }
 
@@ -209,6 +211,22 @@ impl Host {
 
     pub(super) fn room(&self) -> &Room {
         &self.inner.room
+    }
+
+    /// The kernel gives an interface its IPv6 link-local address, and clears it for use, a moment after it is up.
+    fn wait_for_link_local(&self, interface: IfIndex) -> Result<(), LabError> {
+        if !Path::new("/proc/sys/net/ipv6").exists() {
+            return Ok(());
+        }
+        let mut netlink = self.inner.room.netlink();
+        let is_link_local = |address| matches!(address, IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6));
+        // Not long: it may have been turned off in this host.
+        wait_until(Duration::from_millis(500), || {
+            let addresses = netlink.addresses(Some(interface))?;
+            let present = addresses.iter().any(|it| is_link_local(it.address));
+            Ok(present && !addresses.iter().any(|it| it.tentative))
+        })?;
+        Ok(())
     }
 
     fn set_address(&self, interface: IfIndex, address: VirtualAddr) -> Result<(), LabError> {

@@ -51,7 +51,7 @@ mod pinger;
 mod process;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
@@ -83,6 +83,8 @@ pub(crate) struct Ground {
     /// The process group of the lab's processes.
     group: i32,
     warden: Mutex<Option<Warden>>,
+    /// Whether the lab was dropped: no process starts in it any more.
+    closed: Arc<AtomicBool>,
     /// The numbers of the network namespaces.
     namespaces: Mutex<Vec<u64>>,
     hosts: Mutex<Vec<String>>,
@@ -129,6 +131,7 @@ impl Lab {
             group: warden.group(),
             namespaces: Mutex::new(vec![switch.number()?]),
             warden: Mutex::new(Some(warden)),
+            closed: Arc::default(),
             user,
             switch,
             hosts: Mutex::default(),
@@ -189,6 +192,7 @@ impl Ground {
 
     /// Kill every process of the lab, and return when they are gone.
     fn kill_processes(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         // The warden kills its group and itself, and looks for those that left the group.
         drop(lock(&self.warden).take());
         // If someone has killed the warden before, nobody has done it.

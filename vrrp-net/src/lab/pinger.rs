@@ -114,6 +114,9 @@ impl Drop for Pinger {
 /// The longest time between `from` and `to` in which no reply came. The window's ends count as replies, so with none at
 /// all it is the whole window.
 pub fn longest_gap(replies: &[Reply], from: Instant, to: Instant) -> Duration {
+    if from >= to {
+        return Duration::ZERO;
+    }
     let mut times: Vec<_> = replies.iter().filter_map(|reply| reply.received_at).collect();
     times.retain(|at| (from..=to).contains(at));
     times.extend([from, to]);

@@ -1,0 +1,330 @@
+//! What the tests of the daemons share: a lab or a loud skip, our `vrrpd` in it, and what went over the wire.
+
+// Every test program takes the part that it needs.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant as Clock};
+
+use vrrp_net::lab::{Frame, Host, Lab, Process};
+use vrrp_net::vrrp_core::wire::{ChecksumForm, Envelope, Packet};
+use vrrp_net::vrrp_core::{Instant, Priority};
+
+/// Longer than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A lab, or `None` where none is allowed: then the test is skipped, loudly; with `VRRP_TEST_REQUIRE=all` it fails.
+pub fn lab() -> Option<Lab> {
+    // The error names the way out.
+    Lab::new().map_err(|error| skip(&error.to_string())).ok()
+}
+
+/// A program, or `None` if it is not installed: then the test is skipped as with [`lab`].
+pub fn tool(name: &str, package: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let extra = ["/usr/sbin", "/sbin", "/usr/lib/frr"].map(PathBuf::from);
+    let found = std::env::split_paths(&path).chain(extra).map(|folder| folder.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        skip(&format!("there is no {name} here. Way out: apt-get install {package}"));
+    }
+    found
+}
+
+fn skip(reason: &str) {
+    let required = std::env::var("VRRP_TEST_REQUIRE").is_ok_and(|value| value == "all");
+    assert!(!required, "VRRP_TEST_REQUIRE=all, but {reason}");
+    eprintln!("SKIPPED test: {reason}");
+}
+
+/// Try every few milliseconds until it is so. Returns whether it became so within `limit`.
+#[must_use]
+pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let patience = Clock::now() + limit;
+    while !condition() {
+        if Clock::now() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Now, on the clock of [`Frame::at`].
+pub fn now() -> Instant {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let nanos = time.tv_sec * 1_000_000_000 + time.tv_nsec;
+    Instant::from_nanos(u64::try_from(nanos).expect("a time after the start of the machine"))
+}
+
+/// A folder that is removed when this is dropped.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Short, because sockets are made in it, whose paths can have 107 characters.
+        let path = std::env::temp_dir().join(format!("vrrp-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap_or_else(|error| panic!("make {}: {error}", path.display()));
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A new file in it.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, text).unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+        path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a program prints, read by threads, so that it never waits for us.
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Log {
+    /// Of a process that was started with pipes for what is wanted of it.
+    pub fn of(process: &mut Process) -> Self {
+        let lines = Arc::default();
+        let stdout = process.take_stdout().map(|pipe| reader(pipe, &lines));
+        let stderr = process.take_stderr().map(|pipe| reader(pipe, &lines));
+        Self { lines, readers: stdout.into_iter().chain(stderr).collect() }
+    }
+
+    /// The lines so far.
+    pub fn lines(&self) -> Vec<String> {
+        lock(&self.lines).clone()
+    }
+
+    /// The lines so far that contain `text`.
+    pub fn matching(&self, text: &str) -> Vec<String> {
+        self.lines().into_iter().filter(|line| line.contains(text)).collect()
+    }
+
+    /// Whether a line that contains `text` is there, or comes within `limit`.
+    #[must_use]
+    pub fn wait_for(&self, limit: Duration, text: &str) -> bool {
+        wait_until(limit, || lock(&self.lines).iter().any(|line| line.contains(text)))
+    }
+
+    /// The last lines, when the program has ended.
+    pub fn finish(self) -> Vec<String> {
+        for reader in self.readers {
+            let _ = reader.join();
+        }
+        lock(&self.lines).clone()
+    }
+}
+
+fn reader(pipe: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+    let lines = Arc::clone(lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            lock(&lines).push(String::from_utf8_lossy(&line).into_owned());
+        }
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Our `vrrpd` on a host.
+pub struct Node {
+    process: Process,
+    log: Log,
+}
+
+impl Node {
+    pub fn start<Argument: AsRef<OsStr>>(host: &Host, arguments: impl IntoIterator<Item = Argument>) -> Self {
+        let mut command = host.command(env!("CARGO_BIN_EXE_vrrpd"));
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).env("NO_COLOR", "1");
+        let mut process = Process::start(&mut command).expect("start vrrpd");
+        let log = Log::of(&mut process);
+        Self { process, log }
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// End it as a crash does.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("kill vrrpd");
+    }
+
+    /// Ask it to end, and wait until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.process.terminate().expect("terminate vrrpd");
+        match self.process.wait(PATIENCE).expect("wait for vrrpd") {
+            Some(status) => status,
+            None => panic!("vrrpd did not end on SIGTERM: {:#?}", self.log.lines()),
+        }
+    }
+}
+
+/// An advertisement that was seen on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advert {
+    pub at: Instant,
+    pub source_mac: [u8; 6],
+    pub destination_mac: [u8; 6],
+    pub source: IpAddr,
+    /// 2 or 3.
+    pub version: u8,
+    pub vrid: u8,
+    /// 0: the sender resigns.
+    pub priority: u8,
+    pub interval: Duration,
+    pub addresses: Vec<IpAddr>,
+    /// VRRPv2: 1 is a password.
+    pub auth_type: Option<u8>,
+    /// VRRPv2: the password, with zeros behind.
+    pub auth_data: Option<[u8; 8]>,
+    /// VRRPv3 over IPv4 has two forms.
+    pub checksum_form: Option<ChecksumForm>,
+}
+
+/// The VRRP advertisements over IPv4 among the frames, in their order.
+///
+/// # Panics
+/// If one is not sound, whoever sent it.
+pub fn adverts(frames: &[Frame]) -> Vec<Advert> {
+    frames.iter().filter(|frame| octets(frame, 12) == Some([0x08, 0x00])).map(advert).collect()
+}
+
+fn advert(frame: &Frame) -> Advert {
+    let unsound = |error| -> ! { panic!("unsound advert on the wire: {error:?}: {:02x?}", frame.bytes) };
+    let (envelope, payload) = Envelope::split_ipv4(&frame.bytes[14..]).unwrap_or_else(|error| unsound(error));
+    let packet = Packet::parse(&envelope, payload).unwrap_or_else(|error| unsound(error));
+    Advert {
+        at: frame.at,
+        source_mac: octets(frame, 6).expect("an Ethernet header"),
+        destination_mac: octets(frame, 0).expect("an Ethernet header"),
+        source: envelope.source,
+        version: packet.version().number(),
+        vrid: packet.vrid_octet(),
+        priority: packet.priority().map_or(0, Priority::get),
+        interval: packet.interval().map(|interval| interval.as_duration()).unwrap_or_default(),
+        addresses: packet.addresses().collect(),
+        auth_type: packet.auth_type(),
+        auth_data: packet.auth_data().copied(),
+        checksum_form: packet.checksum_form(),
+    }
+}
+
+/// A host that told all others, unasked, at which MAC address an IP address is (RFC 5227 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GratuitousArp {
+    pub at: Instant,
+    pub mac: [u8; 6],
+    pub address: Ipv4Addr,
+}
+
+/// The gratuitous ARP frames, requests and replies, in their order.
+pub fn gratuitous_arps(frames: &[Frame]) -> Vec<GratuitousArp> {
+    let parse = |frame: &Frame| {
+        // Ethernet and IPv4, whose addresses have 6 and 4 octets.
+        let is_arp = octets(frame, 12)? == [0x08, 0x06] && octets(frame, 14)? == [0, 1, 8, 0, 6, 4];
+        let (mac, sender, target) = (octets(frame, 22)?, octets::<4>(frame, 28)?, octets::<4>(frame, 38)?);
+        (is_arp && sender == target).then(|| GratuitousArp { at: frame.at, mac, address: sender.into() })
+    };
+    frames.iter().filter_map(parse).collect()
+}
+
+fn octets<const N: usize>(frame: &Frame, at: usize) -> Option<[u8; N]> {
+    frame.bytes.get(at..at + N)?.try_into().ok()
+}
+
+/// A time in which one host was Active, as far as the wire tells: it advertised without a pause and without priority 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reign {
+    pub source: IpAddr,
+    /// The first and the last advertisement of priority 1 or more.
+    pub from: Instant,
+    pub to: Instant,
+    pub adverts: usize,
+    /// The priority 0 that ended it.
+    pub resigned: Option<Instant>,
+}
+
+/// The reigns of all hosts, by their beginnings. Two and a half intervals without an advertisement end one.
+pub fn reigns(adverts: &[Advert]) -> Vec<Reign> {
+    let mut reigns: Vec<Reign> = Vec::new();
+    for advert in adverts {
+        let last = reigns.iter_mut().rev().find(|reign| reign.source == advert.source);
+        let open = last.filter(|it| it.resigned.is_none() && advert.at.since(it.to) < advert.interval * 5 / 2);
+        match open {
+            Some(reign) if advert.priority == 0 => reign.resigned = Some(advert.at),
+            Some(reign) => {
+                reign.to = advert.at;
+                reign.adverts += 1;
+            }
+            // It resigns again, or had nothing to resign from.
+            None if advert.priority == 0 => {}
+            None => {
+                let (source, at) = (advert.source, advert.at);
+                reigns.push(Reign { source, from: at, to: at, adverts: 1, resigned: None });
+            }
+        }
+    }
+    reigns
+}
+
+/// Check that there were never two Actives for longer than it takes to hear of each other: when two hosts' reigns
+/// overlap, one of the two sends at most two advertisements in the overlap.
+///
+/// # Panics
+/// If there were.
+pub fn assert_no_two_actives(adverts: &[Advert]) {
+    let reigns = reigns(adverts);
+    for (number, one) in reigns.iter().enumerate() {
+        for other in reigns.iter().skip(number + 1).filter(|other| other.source != one.source) {
+            let (from, to) = (one.from.max(other.from), one.to.min(other.to));
+            let sent = |source| {
+                let of_it = adverts.iter().filter(|it| it.source == source && it.priority > 0);
+                of_it.filter(|it| (from..=to).contains(&it.at)).count()
+            };
+            let rivalry = sent(one.source).min(sent(other.source));
+            assert!(from > to || rivalry <= 2, "two Actives: {one:?} and {other:?}\n{}", table(adverts));
+        }
+    }
+}
+
+/// The advertisements in lines, for messages.
+pub fn table(adverts: &[Advert]) -> String {
+    let start = adverts.first().map_or(Instant::ZERO, |advert| advert.at);
+    let line = |advert: &Advert| {
+        let millis = advert.at.since(start).as_secs_f64() * 1000.0;
+        format!("{millis:10.1} ms  {}  v{} priority {}\n", advert.source, advert.version, advert.priority)
+    };
+    adverts.iter().map(line).collect()
+}
