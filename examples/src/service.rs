@@ -38,8 +38,7 @@ pub fn run(routers: Vec<RouterConfig>, mut report: impl FnMut(&str, &DriverEvent
     };
     loop {
         tell(driver.process()?);
-        let mut ready =
-            [PollFd::new(&driver, PollFlags::IN), PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN)];
+        let mut ready = [PollFd::new(&driver, PollFlags::IN), PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN)];
         match poll(&mut ready, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot wait for the driver"),

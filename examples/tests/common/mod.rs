@@ -328,3 +328,21 @@ pub fn table(adverts: &[Advert]) -> String {
     };
     adverts.iter().map(line).collect()
 }
+
+/// Run all cases of a test at once, in a thread each.
+///
+/// # Panics
+/// After all have ended, with the names of those that panicked.
+pub fn in_parallel<Case: Send>(cases: impl IntoIterator<Item = (String, Case)>, run: impl Fn(Case) + Sync) {
+    let run = &run;
+    std::thread::scope(|scope| {
+        let spawn = |(name, case): (String, Case)| {
+            let thread = std::thread::Builder::new().name(name.clone());
+            (name, thread.spawn_scoped(scope, move || run(case)).expect("start a thread"))
+        };
+        let threads: Vec<_> = cases.into_iter().map(spawn).collect();
+        let failed: Vec<String> =
+            threads.into_iter().filter_map(|(name, thread)| thread.join().is_err().then_some(name)).collect();
+        assert!(failed.is_empty(), "these cases failed, see above: {failed:#?}");
+    });
+}

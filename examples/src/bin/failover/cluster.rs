@@ -3,11 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Clock};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use vrrp_net::lab::{Host, Interface, Lab, Pinger, Process, Reply};
+use vrrp_net::now;
 use vrrp_net::vrrp_core::{Family, Instant, Interval, Params, Priority, Version};
 
 use crate::VIRTUAL_ADDRESS;
@@ -148,6 +150,21 @@ impl Cluster {
     /// Whether the host's kernel has the address.
     pub(crate) fn holds_address(&self, n: usize) -> anyhow::Result<bool> {
         Ok(self.nodes[n].host.has_address(VIRTUAL_ADDRESS.into())?)
+    }
+
+    /// Notes when the host's kernel has the address no more; `None` if it still has it after this long.
+    pub(crate) fn watch_release(&self, n: usize, limit: Duration) -> JoinHandle<Option<Instant>> {
+        let host = self.nodes[n].host.clone();
+        std::thread::spawn(move || {
+            let deadline = now() + limit;
+            while host.has_address(VIRTUAL_ADDRESS.into()).unwrap_or(true) {
+                if now() >= deadline {
+                    return None;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Some(now())
+        })
     }
 
     /// Waits until the client is answered by this host, and returns when the first answer after `since` came.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vrrp_net::lab::longest_gap;
 use vrrp_net::now;
-use vrrp_net::vrrp_core::{Instant, Interval};
+use vrrp_net::vrrp_core::Interval;
 
 use crate::cluster::Cluster;
 use crate::report::Outcome;
@@ -50,14 +50,8 @@ pub(crate) fn run_all(interval: Interval, to_stderr: bool) -> anyhow::Result<Vec
     cluster.wait_for_roles(healthy, settle)?;
 
     let takeover = |what, bound, bound_name, roles| Expectation { what, from: A, to: B, bound, bound_name, roles };
-    let comeback = |what| Expectation {
-        what,
-        from: B,
-        to: A,
-        bound: a_down,
-        bound_name: "Active_Down_Interval",
-        roles: healthy,
-    };
+    let comeback =
+        |what| Expectation { what, from: B, to: A, bound: a_down, bound_name: "Active_Down_Interval", roles: healthy };
 
     let expected = takeover("the Active is killed (SIGKILL)", b_down, "Active_Down_Interval", without_a);
     outcomes.push(measure(&mut cluster, expected, |cluster| cluster.kill(A))?);
@@ -105,11 +99,14 @@ fn measure(
     let Expectation { what, from, to, bound, bound_name, roles } = expected;
     cluster.announce(&format!("{}: {what}.", cluster.name(if to == A { A } else { from })));
     let began = now();
+    let release = cluster.watch_release(from, LEASE_PATIENCE);
     act(cluster)?;
     let answered = cluster.wait_for_answer(to, began, bound + PATIENCE);
-    let end = now();
-    let outage = longest_gap(&cluster.replies(), began, end);
-    let released = wait_until_released(cluster, from, began)?;
+    let outage = longest_gap(&cluster.replies(), began, now());
+    while !release.is_finished() {
+        cluster.watch(Duration::from_millis(1));
+    }
+    let released = release.join().ok().flatten();
     if roles[from] == "down" {
         cluster.reap(from)?;
     }
@@ -122,7 +119,7 @@ fn measure(
         bound: Some(bound),
         bound_name,
         outage: Some(outage),
-        released,
+        released: released.map(|at| at.since(began)),
         one_holder: settled && holders(cluster)? == [to],
     })
 }
@@ -147,18 +144,6 @@ fn stay(cluster: &mut Cluster, duration: Duration) -> anyhow::Result<Outcome> {
         released: None,
         one_holder: settled && holders(cluster)? == [B],
     })
-}
-
-/// How long the host's kernel kept the address.
-fn wait_until_released(cluster: &mut Cluster, n: usize, began: Instant) -> anyhow::Result<Option<Duration>> {
-    let deadline = now() + LEASE_PATIENCE;
-    while cluster.holds_address(n)? {
-        if now() >= deadline {
-            return Ok(None);
-        }
-        cluster.watch(Duration::from_millis(1));
-    }
-    Ok(Some(now().since(began)))
 }
 
 /// The hosts whose kernel has the address.
