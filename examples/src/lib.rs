@@ -2,3 +2,8 @@
 
 pub mod service;
 pub mod settings;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
