@@ -192,13 +192,16 @@ impl Driver {
         let token = self.interface_token(&config.interface)?;
         let added = self.interfaces.get(&token).and_then(Interface::index).map(|index| {
             let addresses = config.addresses.iter().map(|address| address.address()).collect();
-            self.router.add(index, VirtualRouterConfig {
-                vrid: config.vrid,
-                params,
-                addresses,
-                authentication: config.authentication,
-                checksum: config.checksum,
-            })
+            self.router.add(
+                index,
+                VirtualRouterConfig {
+                    vrid: config.vrid,
+                    params,
+                    addresses,
+                    authentication: config.authentication,
+                    checksum: config.checksum,
+                },
+            )
         });
         let id = match added {
             Some(Ok(id)) => id,
@@ -217,7 +220,7 @@ impl Driver {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
         self.router.handle_event(now, id, Event::Startup);
-        self.finish_turn(now)?;
+        self.finish_turn()?;
         Ok(id)
     }
 
@@ -229,7 +232,7 @@ impl Driver {
     pub fn remove(&mut self, id: RouterId) -> Result<(), Error> {
         let now = sys::boottime_now();
         self.router.handle_event(now, id, Event::Shutdown);
-        self.finish_turn(now)?;
+        self.finish_turn()?;
         self.router.remove(id);
         if let Some(managed) = self.managed.remove(&id) {
             self.close_unused_interface(managed.interface);
@@ -254,7 +257,7 @@ impl Driver {
         let now = sys::boottime_now();
         let params = *self.router.params(id).ok_or(Error::Config(vrrp_core::ConfigError::Unknown))?;
         self.router.set_params(now, id, params.with_priority(priority)).map_err(Error::Config)?;
-        self.finish_turn(now)
+        self.finish_turn()
     }
 
     /// Tells whether the application can serve. While it cannot, the virtual router is out of the election.
@@ -265,7 +268,7 @@ impl Driver {
         let now = sys::boottime_now();
         let event = if able { Event::Recovered(Fault::Application) } else { Event::Fault(Fault::Application) };
         self.router.handle_event(now, id, event);
-        self.finish_turn(now)
+        self.finish_turn()
     }
 
     /// Does what is due: reads what has arrived, fires timers, carries out what follows. Returns what happened, in
@@ -283,7 +286,7 @@ impl Driver {
         let now = sys::boottime_now();
         self.router.handle_timeout(now);
         self.do_chores(now);
-        self.finish_turn(now)?;
+        self.finish_turn()?;
         Ok(std::mem::take(&mut self.events))
     }
 
@@ -488,11 +491,10 @@ impl Driver {
     // Doing
 
     /// Carries out what the protocol wants done, and sets the timer for what it wants next.
-    fn finish_turn(&mut self, now: Instant) -> Result<(), Error> {
+    fn finish_turn(&mut self) -> Result<(), Error> {
         self.perform()?;
         let next = [self.router.poll_timeout(), self.chores.first().map(|(at, ..)| *at)];
-        // Actions may have taken a while; a deadline that has passed makes the descriptor readable at once.
-        let _ = now;
+        // One that has passed meanwhile makes the descriptor readable at once.
         self.timer.arm(next.into_iter().flatten().min()).map_err(|error| Error::io("set the driver's timer", error))
     }
 
@@ -583,11 +585,7 @@ impl Driver {
             .own_addresses(managed)
             .map(|address| {
                 let protocol = Some(ADDRESS_MARK);
-                AddressChange::Set(AddressRequest {
-                    lifetime,
-                    protocol,
-                    ..AddressRequest::new(interface, address)
-                })
+                AddressChange::Set(AddressRequest { lifetime, protocol, ..AddressRequest::new(interface, address) })
             })
             .collect();
         self.change_addresses(id, &changes)
@@ -659,12 +657,10 @@ impl Driver {
             self.chores.pop_first();
             let installed = self.managed.get(&id).and_then(|managed| managed.installed);
             match chore {
-                Chore::RenewLease { installed: since } if installed == Some(since) => {
-                    match self.set_addresses(id) {
-                        Ok(true) => self.schedule_renewal(id, now, since),
-                        Ok(false) | Err(_) => self.router.handle_event(now, id, Event::Fault(Fault::Install)),
-                    }
-                }
+                Chore::RenewLease { installed: since } if installed == Some(since) => match self.set_addresses(id) {
+                    Ok(true) => self.schedule_renewal(id, now, since),
+                    Ok(false) | Err(_) => self.router.handle_event(now, id, Event::Fault(Fault::Install)),
+                },
                 Chore::AnnounceAgain { installed: since } if installed == Some(since) => self.announce(id),
                 // The addresses of that time are gone.
                 Chore::RenewLease { .. } | Chore::AnnounceAgain { .. } => {}
@@ -677,7 +673,7 @@ impl Driver {
         for id in self.managed.keys() {
             self.router.handle_event(now, *id, Event::Shutdown);
         }
-        self.finish_turn(now)
+        self.finish_turn()
     }
 }
 

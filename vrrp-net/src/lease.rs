@@ -3,7 +3,11 @@
 //! A process that is killed leaves its addresses behind, and a host that goes on answering for a virtual address is a
 //! split brain that no election can see. So the addresses are installed with a lifetime a little above
 //! Active_Down_Interval, and renewed while the router is Active. If the process dies or hangs, the kernel removes them
-//! at about the moment when another router takes over.
+//! soon after another router takes over.
+//!
+//! The kernel removes them when its own periodic check comes by: mostly within half a second after the end of the
+//! lifetime, but on a host whose processors are all asleep it was seen to take some seconds, since newer kernels do not
+//! wake one for it.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
