@@ -70,7 +70,6 @@ impl Error {
     }
 
     /// As [`io`](Self::io), unless it was a refusal for want of `capability`, which this process does not have.
-    #[allow(dead_code)] // until the sockets use it
     pub(crate) fn privileged(operation: impl Into<String>, capability: Capability, source: io::Error) -> Self {
         let operation = operation.into();
         if source.kind() == io::ErrorKind::PermissionDenied && !capability.is_effective() {

@@ -48,18 +48,12 @@ mod tests {
     #[test]
     fn an_03_a_gratuitous_arp_from_an_interface_is_vector_a_02() {
         let frame = gratuitous_arp([2, 0, 0, 0, 0, 0x0a], Ipv4Addr::new(192, 0, 2, 100));
-        assert_eq!(
-            hex(&frame),
-            "ffffffffffff02000000000a0806000108000604000102000000000ac0000264000000000000c0000264"
-        );
+        assert_eq!(hex(&frame), "ffffffffffff02000000000a0806000108000604000102000000000ac0000264000000000000c0000264");
     }
 
     #[test]
     fn an_03_a_gratuitous_arp_from_a_virtual_mac_is_vector_a_01() {
         let frame = gratuitous_arp([0, 0, 0x5e, 0, 1, 0x33], Ipv4Addr::new(192, 0, 2, 100));
-        assert_eq!(
-            hex(&frame),
-            "ffffffffffff00005e0001330806000108000604000100005e000133c000026400005e000133c0000264"
-        );
+        assert_eq!(hex(&frame), "ffffffffffff00005e0001330806000108000604000100005e000133c000026400005e000133c0000264");
     }
 }

@@ -63,9 +63,8 @@ impl AdvertSocket {
             return Err(std::io::ErrorKind::InvalidInput.into());
         };
         let mut datagram = [0; Ipv4Header::MIN_LEN + MAX_ADVERT_LEN];
-        let datagram = datagram
-            .get_mut(..Ipv4Header::MIN_LEN + payload.len())
-            .ok_or(std::io::ErrorKind::InvalidInput)?;
+        let datagram =
+            datagram.get_mut(..Ipv4Header::MIN_LEN + payload.len()).ok_or(std::io::ErrorKind::InvalidInput)?;
         let (header, body) = datagram.split_at_mut(Ipv4Header::MIN_LEN);
         header.copy_from_slice(&ipv4_header(source, target, payload.len())?);
         body.copy_from_slice(payload);

@@ -319,7 +319,7 @@ pub(crate) mod lab {
     use std::ffi::{CStr, CString};
     use std::io;
     use std::mem;
-    use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+    use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
     use std::os::unix::net::UnixStream;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
@@ -328,7 +328,7 @@ pub(crate) mod lab {
 
     pub(crate) use libc::{AF_INET, AF_NETLINK, AF_PACKET, IPPROTO_ICMP, SOCK_NONBLOCK, SOCK_RAW};
 
-    use super::{byte_count, check};
+    use super::check;
 
     // ---- Namespaces ----
 
@@ -361,13 +361,18 @@ pub(crate) mod lab {
         }
     }
 
-    /// The number of the namespace behind `fd`, as `/proc/PID/ns` shows it.
-    pub(crate) fn namespace_number(fd: BorrowedFd<'_>) -> io::Result<u64> {
-        // SAFETY: stat is integers, for which zero is a value.
-        let mut status: libc::stat = unsafe { mem::zeroed() };
-        // SAFETY: `status` is valid for the call to write to.
-        check(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut status) })?;
-        Ok(status.st_ino)
+    /// The number of the namespace behind `fd`, as `/proc/PID/ns` shows it: it is another one's after this one's end.
+    pub(crate) fn namespace_number(fd: BorrowedFd<'_>) -> Option<u64> {
+        number_of(fd.as_raw_fd())
+    }
+
+    /// As [`namespace_number`]: async-signal-safe.
+    fn number_of(fd: libc::c_int) -> Option<u64> {
+        // SAFETY: stat is integers, for which zero is a value, and is valid for the call to write to.
+        unsafe {
+            let mut status: libc::stat = mem::zeroed();
+            if libc::fstat(fd, &raw mut status) == 0 { Some(status.st_ino) } else { None }
+        }
     }
 
     /// What a short-lived child does in other namespaces, in the order of the fields. All that it opens comes back.
@@ -440,18 +445,22 @@ pub(crate) mod lab {
                             [step as u8, a, b, c, d]
                         }
                     };
-                    send_report(theirs.as_raw_fd(), report, &fds);
+                    let _ = send_report(theirs.as_raw_fd(), report, &fds);
                     libc::_exit(0)
                 })
             };
             let child = child.map_err(forked)?;
             // Ours must be the only copy, so that a child that dies is an end of file.
             drop(theirs);
-            let report = receive_report(ours.as_fd());
+            let report = receive_report(ours.as_raw_fd());
             reap(child);
-            match report.map_err(forked)? {
-                ([u8::MAX, ..], fds) => Ok(fds),
-                ([step, errno @ ..], _) => {
+            let (report, fds) = report.map_err(|errno| forked(io::Error::from_raw_os_error(errno)))?;
+            let received = fds.numbers.iter().take(fds.count);
+            // SAFETY: they are new in this process, and this is the only place that takes them.
+            let fds: Vec<_> = received.map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }).collect();
+            match report {
+                [u8::MAX, ..] => Ok(fds),
+                [step, errno @ ..] => {
                     let step = Self::STEPS.get(usize::from(step)).copied().unwrap_or(Step::Fork);
                     Err((step, io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
                 }
@@ -520,8 +529,8 @@ pub(crate) mod lab {
         room: [u8; 32],
     }
 
-    /// Send a report with descriptors attached: async-signal-safe.
-    fn send_report(socket: libc::c_int, mut report: [u8; 5], fds: &Fds) {
+    /// Send a report with descriptors attached: async-signal-safe. Returns whether it was sent.
+    fn send_report(socket: libc::c_int, mut report: [u8; 5], fds: &Fds) -> bool {
         // SAFETY: msghdr, cmsghdr and their parts are integers and pointers, for which zero is a value.
         let (mut control, mut message): (Control, libc::msghdr) = unsafe { mem::zeroed() };
         let mut part = libc::iovec { iov_base: report.as_mut_ptr().cast(), iov_len: report.len() };
@@ -544,13 +553,13 @@ pub(crate) mod lab {
                     bytes,
                 );
             }
-            libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL);
+            libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL) >= 0
         }
     }
 
-    /// Receive what [`send_report`] sent. An end of file, because the child died, is an error.
-    fn receive_report(socket: BorrowedFd<'_>) -> io::Result<([u8; 5], Vec<OwnedFd>)> {
-        let mut report = [0; 5];
+    /// Receive what [`send_report`] sent: async-signal-safe. An end of file, because the other side died, is an error.
+    fn receive_report(socket: libc::c_int) -> Result<([u8; 5], Fds), i32> {
+        let (mut report, mut fds) = ([0; 5], Fds::default());
         // SAFETY: as in `send_report`.
         let (mut control, mut message): (Control, libc::msghdr) = unsafe { mem::zeroed() };
         let mut part = libc::iovec { iov_base: report.as_mut_ptr().cast(), iov_len: report.len() };
@@ -560,15 +569,14 @@ pub(crate) mod lab {
         message.msg_controllen = size_of::<Control>() as _;
         let length = loop {
             // SAFETY: the message points to buffers that outlive the call, with their lengths.
-            let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
-            match byte_count(received) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                received => break received?,
+            match unsafe { libc::recvmsg(socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) } {
+                -1 if errno() == libc::EINTR => {}
+                -1 => return Err(errno()),
+                length => break length.cast_unsigned(),
             }
         };
-        let mut fds = Vec::new();
         // SAFETY: the kernel filled the control room and set its length; the first header, if any, lies inside of it,
-        // and its descriptors are new and ours alone.
+        // and so do its descriptors.
         unsafe {
             let header = libc::CMSG_FIRSTHDR(&raw const message);
             if !header.is_null() && (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS
@@ -576,11 +584,11 @@ pub(crate) mod lab {
                 let bytes = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
                 let numbers = libc::CMSG_DATA(header).cast::<libc::c_int>();
                 for place in 0..bytes / size_of::<libc::c_int>() {
-                    fds.push(OwnedFd::from_raw_fd(numbers.add(place).read_unaligned()));
+                    fds.push(numbers.add(place).read_unaligned());
                 }
             }
         }
-        if length < report.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok((report, fds)) }
+        if length < report.len() { Err(libc::EPIPE) } else { Ok((report, fds)) }
     }
 
     /// Write a file whole: async-signal-safe. Returns the error number on failure.
@@ -615,16 +623,14 @@ pub(crate) mod lab {
     /// A signal that the lab sends.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Signal {
-        Kill,
         Terminate,
         Stop,
         Continue,
     }
 
-    /// Send a signal to a process, or with a negative number to a process group.
+    /// Send a signal to a process.
     pub(crate) fn send_signal(pid: i32, signal: Signal) -> io::Result<()> {
         let number = match signal {
-            Signal::Kill => libc::SIGKILL,
             Signal::Terminate => libc::SIGTERM,
             Signal::Stop => libc::SIGSTOP,
             Signal::Continue => libc::SIGCONT,
@@ -663,15 +669,15 @@ pub(crate) mod lab {
             self.pid
         }
 
-        /// Have it kill what is in the network namespace of this number, too.
-        pub(crate) fn watch(&self, namespace: u64) -> io::Result<()> {
+        /// Have it kill what is in this network namespace, too.
+        ///
+        /// It keeps the namespace open: otherwise the kernel could give its number to somebody else's as soon as the
+        /// caller is dead, and the warden would kill there.
+        pub(crate) fn watch(&self, network: BorrowedFd<'_>) -> io::Result<()> {
             let channel = self.channel.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-            let bytes = namespace.to_ne_bytes();
-            // SAFETY: the bytes are readable for the length given.
-            byte_count(unsafe {
-                libc::send(channel.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
-            })
-            .map(drop)
+            let mut fds = Fds::default();
+            fds.push(network.as_raw_fd());
+            if send_report(channel.as_raw_fd(), [0; 5], &fds) { Ok(()) } else { Err(io::Error::last_os_error()) }
         }
     }
 
@@ -702,17 +708,12 @@ pub(crate) mod lab {
 
             let mut namespaces = [0_u64; MOST_NAMESPACES];
             let mut count = 0;
-            loop {
-                let mut number = [0_u8; 8];
-                match libc::recv(0, number.as_mut_ptr().cast(), number.len(), libc::MSG_WAITALL) {
-                    8 => {
-                        if let Some(slot) = namespaces.get_mut(count) {
-                            *slot = u64::from_ne_bytes(number);
-                            count += 1;
-                        }
-                    }
-                    -1 if errno() == libc::EINTR => {}
-                    _ => break,
+            // Until the end of file: the caller is dead, or has no more use for the lab.
+            while let Ok((_, fds)) = receive_report(0) {
+                let [network, ..] = fds.numbers;
+                if let (Some(slot), Some(number)) = (namespaces.get_mut(count), number_of(network)) {
+                    *slot = number;
+                    count += 1;
                 }
             }
             // A process that is just forking leaves a child behind: look until nobody is found.

@@ -451,11 +451,13 @@ fn labs_in_parallel_do_not_see_each_other() {
                 let process = b.spawn("sleep", ["1000"]).unwrap();
                 assert!(answers(&a));
                 assert_eq!(a.neighbor(B.into()).unwrap(), Some(b0.mac()));
-                namespace_of(&process)
+                // With the host the namespace stays, and so nobody else gets its number.
+                (namespace_of(&process), b)
             })
         })
         .collect();
-    let mut namespaces: Vec<_> = labs.into_iter().map(|lab| lab.join().unwrap()).collect();
+    let hosts: Vec<_> = labs.into_iter().map(|lab| lab.join().unwrap()).collect();
+    let mut namespaces: Vec<_> = hosts.iter().map(|(namespace, _)| namespace).collect();
     for namespace in &namespaces {
         assert_eq!(processes_in(namespace), [""; 0]);
     }
@@ -488,37 +490,50 @@ fn victim() {
     let host = lab.host("a").unwrap();
     let process = host.spawn("sleep", ["1000"]).unwrap();
     let _daemon = Process::start(host.command("sleep").arg("1000").process_group(0)).unwrap();
-    println!("\nnamespace={}", namespace_of(&process));
-    if role == "panics" {
-        panic!("as it should");
-    }
+    println!("\nprocess={}", process.id());
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    assert_ne!(role, "panics", "as it should");
     loop {
         std::thread::park();
     }
 }
 
 fn no_trace_is_left_when_the_program(role: &str) {
-    use std::io::BufRead;
+    use std::io::{BufRead, BufReader, Write};
 
     let Some(_) = lab() else { return };
-    let mut program = again("victim", role).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let lines = std::io::BufReader::new(program.stdout.take().unwrap()).lines();
-    let namespace = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("namespace=").map(str::to_owned));
-    let namespace = namespace.expect("the victim gets that far");
-    if role == "is killed" {
-        assert_eq!(processes_in(&namespace).len(), 2);
-        program.kill().unwrap();
+    let mut program = again("victim", role);
+    let mut program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let process = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("process=").map(str::to_owned));
+    let link = format!("/proc/{}/ns/net", process.expect("the victim gets that far"));
+    let namespace = std::fs::read_link(&link).unwrap().to_string_lossy().into_owned();
+    // Kept open, so that no other lab gets its number while this one looks for it.
+    let _held = std::fs::File::open(link).unwrap();
+    assert_eq!(processes_in(&namespace).len(), 2);
+
+    match role {
+        "is killed" => program.kill().unwrap(),
+        _ => program.stdin.take().unwrap().write_all(b"\n").unwrap(),
     }
     assert!(!program.wait().unwrap().success());
     let started = Instant::now();
     assert!(eventually(|| processes_in(&namespace).is_empty()), "left: {:?}", processes_in(&namespace));
     eprintln!("clean {:?} after the program's end", started.elapsed());
-    // No process has it open either, so the kernel has removed it. A warden on its way out has nothing open.
-    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let fds = entries.filter_map(|entry| std::fs::read_dir(entry.path().join("fd")).ok()).flatten();
-    let holders =
-        fds.filter_map(Result::ok).filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|it| it == *namespace));
-    assert_eq!(holders.count(), 0);
+    // Nobody but this test has it open, so otherwise the kernel would have removed it.
+    assert!(eventually(|| holders_of(&namespace).is_empty()), "held by {:?}", holders_of(&namespace));
+}
+
+/// The processes that have this namespace open, without this one.
+fn holders_of(namespace: &str) -> Vec<u32> {
+    let is_it = |fd: std::fs::DirEntry| std::fs::read_link(fd.path()).is_ok_and(|link| link == *namespace);
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let holds_it = |process: &u32| {
+        let fds = std::fs::read_dir(format!("/proc/{process}/fd"));
+        fds.is_ok_and(|fds| fds.filter_map(Result::ok).any(is_it))
+    };
+    processes.filter(|process| *process != std::process::id()).filter(holds_it).collect()
 }
 
 #[test]

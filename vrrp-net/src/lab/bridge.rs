@@ -57,8 +57,8 @@ pub struct Interface {
 }
 
 /// The first port of the switches has this number. Hosts' interfaces have lower ones: if both ends of a cable had the
-/// same number in their namespaces, the kernel would take the cable for an ordinary interface and tell of its carrier up
-/// to a second late (`linkwatch_urgent_event`, net/core/link_watch.c).
+/// same number in their namespaces, the kernel would take the cable for an ordinary interface and tell of its carrier
+/// up to a second late (`linkwatch_urgent_event`, net/core/link_watch.c).
 const FIRST_PORT: u32 = 100_000;
 
 /// How long a cable may take until frames go through.
@@ -139,20 +139,20 @@ impl Interface {
     /// # Errors
     /// [`LabError::Network`] if the interface was deleted.
     pub fn heal(&self) -> Result<(), LabError> {
-        let mut netlink = self.bridge.ground.switch.netlink();
-        netlink.set_master(self.port, Some(self.bridge.index))?;
-        netlink.set_bridge_port(self.port, BridgePortFlags::default())?;
-        netlink.set_up(self.port, true)?;
+        let switch = &self.bridge.ground.switch;
+        switch.netlink().set_master(self.port, Some(self.bridge.index))?;
+        switch.netlink().set_bridge_port(self.port, BridgePortFlags::default())?;
+        switch.netlink().set_up(self.port, true)?;
         // If the host has set its end down, this is all that can be done.
         if self.host.link(&self.name).is_ok_and(|link| link.up) {
-            wait_until(PATIENCE, || Ok(netlink.link(self.port)?.running))?;
+            wait_until(PATIENCE, || Ok(switch.netlink().link(self.port)?.running))?;
             wait_until(PATIENCE, || Ok(self.host.room().netlink().link(self.index)?.running))?;
         }
         Ok(())
     }
 
-    /// Remove the interface from the host, as when a network card is pulled out. [`Host::attach`] puts another in, which
-    /// has another number even with the same name.
+    /// Remove the interface from the host, as when a network card is pulled out. [`Host::attach`] puts another in,
+    /// which has another number even with the same name.
     ///
     /// # Errors
     /// [`LabError::Network`] if it was deleted before.

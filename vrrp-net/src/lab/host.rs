@@ -56,8 +56,8 @@ impl Host {
         &self.inner.name
     }
 
-    /// Put an interface in and plug its cable into the switch. Each address is `ADDRESS/PREFIX`, or `ADDRESS` alone for
-    /// a host address. When this returns, frames pass, and the IPv6 link-local address is there.
+    /// Put an interface in and plug its cable into the switch. Each address is `ADDRESS/PREFIX`, or `ADDRESS` alone
+    /// for a host address. When this returns, frames pass, and the IPv6 link-local address is there.
     ///
     /// # Errors
     /// [`LabError::Address`], [`LabError::Network`] if the name is taken.
@@ -76,7 +76,8 @@ impl Host {
 
     /// A command that will run in this host, in the lab's process group, with nothing to read on its standard input.
     ///
-    /// It fails to start after the lab was dropped. The user must not be changed on it: entering the host needs the privileges of the caller.
+    /// It fails to start after the lab was dropped. The user must not be changed on it: entering the host needs the
+    /// privileges of the caller.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).process_group(self.inner.ground.group);
@@ -152,14 +153,14 @@ impl Host {
         Ok(self.addresses()?.iter().any(|own| own.address == address))
     }
 
-    /// Wait until this host has the address, or with `present` false has not. Returns whether it came so within `limit`.
+    /// Wait until this host has the address, or with `present` false has not. Returns whether it came so within
+    /// `limit`.
     ///
     /// # Errors
     /// [`LabError::Network`].
     pub fn wait_for_address(&self, address: IpAddr, present: bool, limit: Duration) -> Result<bool, LabError> {
-        let mut netlink = self.inner.room.netlink();
         Ok(wait_until(limit, || {
-            let addresses = netlink.addresses(None)?;
+            let addresses = self.inner.room.netlink().addresses(None)?;
             Ok(addresses.iter().any(|own| own.address == address) == present)
         })?)
     }
@@ -218,14 +219,12 @@ impl Host {
         if !Path::new("/proc/sys/net/ipv6").exists() {
             return Ok(());
         }
-        let mut netlink = self.inner.room.netlink();
         let is_link_local = |address| matches!(address, IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6));
+        let addresses = || self.inner.room.netlink().addresses(Some(interface));
         // Not long: it may have been turned off in this host.
-        wait_until(Duration::from_millis(500), || {
-            let addresses = netlink.addresses(Some(interface))?;
-            let present = addresses.iter().any(|it| is_link_local(it.address));
-            Ok(present && !addresses.iter().any(|it| it.tentative))
-        })?;
+        wait_until(Duration::from_millis(500), || Ok(addresses()?.iter().any(|it| is_link_local(it.address))))?;
+        // At once, unless /proc/sys cannot be written and so duplicate address detection is on.
+        wait_until(Duration::from_secs(5), || Ok(!addresses()?.iter().any(|it| it.tentative)))?;
         Ok(())
     }
 

@@ -50,7 +50,7 @@ mod namespace;
 mod pinger;
 mod process;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
@@ -63,7 +63,7 @@ use self::namespace::Room;
 pub use self::pinger::{Pinger, Reply, longest_gap};
 pub use self::process::Process;
 use crate::error::Error;
-use crate::sys::lab::{MOST_NAMESPACES, Warden, kill_processes_in};
+use crate::sys::lab::{MOST_NAMESPACES, Namespaces, Warden, kill_processes_in, namespace_number};
 
 /// A network of its own on this machine. Dropping it kills every process in it.
 ///
@@ -85,8 +85,8 @@ pub(crate) struct Ground {
     warden: Mutex<Option<Warden>>,
     /// Whether the lab was dropped: no process starts in it any more.
     closed: Arc<AtomicBool>,
-    /// The numbers of the network namespaces.
-    namespaces: Mutex<Vec<u64>>,
+    /// Those of all hosts, kept open as long as anything is killed by their numbers.
+    namespaces: Mutex<Vec<Arc<Namespaces>>>,
     hosts: Mutex<Vec<String>>,
     ports: AtomicU32,
 }
@@ -126,10 +126,11 @@ impl Lab {
     fn with_user_namespace(user: Option<Arc<OwnedFd>>) -> Result<Self, LabError> {
         let warden = Warden::start().map_err(|error| LabError::io("start the lab's warden", error))?;
         let switch = Room::new(user.as_ref(), &namespace::SWITCH_SETTINGS)?;
-        warden.watch(switch.number()?).map_err(|error| LabError::io("tell the lab's warden", error))?;
+        let watched = warden.watch(switch.namespaces.network.as_fd());
+        watched.map_err(|error| LabError::io("tell the lab's warden", error))?;
         let ground = Ground {
             group: warden.group(),
-            namespaces: Mutex::new(vec![switch.number()?]),
+            namespaces: Mutex::new(vec![Arc::clone(&switch.namespaces)]),
             warden: Mutex::new(Some(warden)),
             closed: Arc::default(),
             user,
@@ -178,9 +179,10 @@ impl Ground {
         }
         let room = Room::new(self.user.as_ref(), &namespace::HOST_SETTINGS)?;
         if let Some(warden) = &*lock(&self.warden) {
-            warden.watch(room.number()?).map_err(|error| LabError::io("tell the lab's warden", error))?;
+            let watched = warden.watch(room.namespaces.network.as_fd());
+            watched.map_err(|error| LabError::io("tell the lab's warden", error))?;
         }
-        lock(&self.namespaces).push(room.number()?);
+        lock(&self.namespaces).push(Arc::clone(&room.namespaces));
         hosts.push(name.to_owned());
         Ok((hosts.len(), room))
     }
@@ -196,9 +198,10 @@ impl Ground {
         // The warden kills its group and itself, and looks for those that left the group.
         drop(lock(&self.warden).take());
         // If someone has killed the warden before, nobody has done it.
-        let namespaces = lock(&self.namespaces).clone();
+        let namespaces = lock(&self.namespaces);
+        let numbers: Vec<u64> = namespaces.iter().filter_map(|it| namespace_number(it.network.as_fd())).collect();
         let patience = Clock::now() + Duration::from_secs(5);
-        while kill_processes_in(&namespaces) > 0 && Clock::now() < patience {
+        while kill_processes_in(&numbers) > 0 && Clock::now() < patience {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -9,7 +9,7 @@ use super::error::{LabError, name};
 use super::lock;
 use crate::error::{Capability, Error};
 use crate::netlink::{Netlink, VethEnd};
-use crate::sys::lab::{AF_NETLINK, FileWrite, Namespaces, SOCK_RAW, Step, Visit, namespace_number, user_and_group};
+use crate::sys::lab::{AF_NETLINK, FileWrite, Namespaces, SOCK_RAW, Step, Visit, user_and_group};
 
 /// A setting of the kernel: its path below /proc/sys, and its value.
 type Setting = (&'static str, &'static str);
@@ -73,11 +73,6 @@ impl Room {
             error => error.into(),
         })?;
         Ok(Self { namespaces: Arc::new(namespaces), netlink: Mutex::new(netlink) })
-    }
-
-    /// The number of the network namespace.
-    pub(super) fn number(&self) -> Result<u64, LabError> {
-        namespace_number(self.namespaces.network.as_fd()).map_err(|error| LabError::io("read a namespace", error))
     }
 
     /// The netlink socket in it.

@@ -114,9 +114,13 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
+    fn header(length: u16, kind: u16) -> Vec<u8> {
+        [length.to_ne_bytes(), kind.to_ne_bytes()].concat()
+    }
+
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let length = u16::try_from(value.len() + ATTRIBUTE_HEADER).unwrap();
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        let mut bytes = header(length, kind);
         bytes.extend_from_slice(value);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
@@ -125,7 +129,8 @@ mod tests {
     #[test]
     fn an_attribute_that_is_cut_off_does_not_lose_those_before_it() {
         let mut bytes = [attribute(3, b"eth0\0"), attribute(999, &[1, 2, 3])].concat();
-        bytes.extend_from_slice(&[200, 0, 4, 0, 1]);
+        bytes.extend_from_slice(&header(200, 4));
+        bytes.push(1);
         let read: Vec<_> = Attributes(&bytes).collect();
         assert_eq!(read.len(), 2);
         assert_eq!(read[0].text(), "eth0");
@@ -134,9 +139,9 @@ mod tests {
 
     #[test]
     fn lengths_below_the_header_end_the_run() {
-        assert_eq!(Attributes(&[0, 0, 1, 0, 9, 9, 9, 9]).next(), None);
-        assert_eq!(Attributes(&[3, 0, 1, 0]).next(), None);
-        assert_eq!(Attributes(&[4, 0, 1, 0]).next(), Some(Attribute { kind: 1, value: &[] }));
+        assert_eq!(Attributes(&header(0, 1)).next(), None);
+        assert_eq!(Attributes(&header(3, 1)).next(), None);
+        assert_eq!(Attributes(&header(4, 1)).next(), Some(Attribute { kind: 1, value: &[] }));
         assert!(Messages(&[0; 16]).next().is_none());
         assert!(Messages(&[0xff; 64]).next().is_none());
         assert!(Messages(&[]).next().is_none());

@@ -10,8 +10,8 @@ use super::Netlink;
 use crate::error::Error;
 
 impl Netlink {
-    /// Send what goes to `destination`, an address and the bits of its prefix that count, through `gateway`. An existing
-    /// route to the same destination is replaced. With 0 bits it is the default route.
+    /// Send what goes to `destination`, an address and the bits of its prefix that count, through `gateway`. An
+    /// existing route to the same destination is replaced. With 0 bits it is the default route.
     ///
     /// # Errors
     /// [`Error::Refused`], for example if no interface reaches the gateway; [`Error::MissingCapability`].
