@@ -181,7 +181,7 @@ impl VrrpRouter {
         if let Some(key) = entry.key() {
             self.by_key.remove(&key);
         }
-        self.actions.retain(|(other, _)| *other != id);
+        self.cancel_actions(id);
         self.deadlines.set(id.slot, None);
         self.free.push(id.slot);
         Some(entry.config)
@@ -284,6 +284,12 @@ impl VrrpRouter {
     /// The next thing to do. Carry them out in this order.
     pub fn poll_action(&mut self) -> Option<(RouterId, Action)> {
         self.actions.pop_front()
+    }
+
+    /// Drops what is still to be done for a virtual router: for a caller that could not carry out one action, before it
+    /// gives the [`Event::Fault`] that undoes those before. What would have followed must not happen.
+    pub fn cancel_actions(&mut self, id: RouterId) {
+        self.actions.retain(|(other, _)| *other != id);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due next. Ask again after every other call.

@@ -266,6 +266,22 @@ fn counters_tell_transitions_and_resignations() {
 }
 
 #[test]
+fn addresses_that_cannot_be_installed_are_never_reported_as_held() {
+    let mut router = VrrpRouter::new();
+    let id = router.add(interface(2), config(51, V3)).unwrap();
+    router.handle_event(Instant::ZERO, id, Event::Startup);
+    actions(&mut router);
+    let now = router.poll_timeout().unwrap();
+    router.handle_timeout(now);
+    while router.poll_action().unwrap().1 != Action::InstallAddresses {}
+    router.cancel_actions(id);
+    router.handle_event(now, id, Event::Fault(Fault::Install));
+    let left: Vec<Action> = actions(&mut router).into_iter().map(|(_, action)| action).collect();
+    assert_eq!(left[0], Action::RemoveAddresses);
+    assert!(left.iter().all(|action| !matches!(action, Action::Transition(t) if t.to == Role::Active)));
+}
+
+#[test]
 fn ten_thousand_routers_fire_in_the_order_of_their_deadlines() {
     let mut router = VrrpRouter::new();
     for index in 1..=40 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vrrp_core::wire::{Discard, Envelope};
 use vrrp_core::{
-    Action, Alarm, Claim, Event, Family, Fault, IfIndex, Instant, Priority, RouterId, Transition, VirtualAddr,
+    Action, Alarm, Claim, Event, Family, Fault, IfIndex, Instant, Params, Priority, RouterId, Transition, VirtualAddr,
     VirtualRouterConfig, VrrpRouter,
 };
 
@@ -183,34 +183,19 @@ impl Driver {
     /// this host is their owner (priority 255).
     ///
     /// # Errors
-    /// [`Error::UnknownInterface`], [`Error::Config`] and what opening sockets can give; nothing is left behind.
+    /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`] and what opening sockets can give; nothing is
+    /// left behind.
     pub fn add(&mut self, config: RouterConfig) -> Result<RouterId, Error> {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
         if config.version.family() == Family::V6 {
             return Err(Error::Unsupported("VRRP over IPv6 on an interface: use IPv4 addresses"));
         }
         let token = self.interface_token(&config.interface)?;
-        let added = self.interfaces.get(&token).and_then(Interface::index).map(|index| {
-            let addresses = config.addresses.iter().map(|address| address.address()).collect();
-            self.router.add(
-                index,
-                VirtualRouterConfig {
-                    vrid: config.vrid,
-                    params,
-                    addresses,
-                    authentication: config.authentication,
-                    checksum: config.checksum,
-                },
-            )
-        });
-        let id = match added {
-            Some(Ok(id)) => id,
-            failed => {
+        let id = match self.register(token, &config, params) {
+            Ok(id) => id,
+            Err(error) => {
                 self.close_unused_interface(token);
-                return Err(match failed {
-                    Some(Err(error)) => Error::Config(error),
-                    _ => Error::UnknownInterface { wanted: format!("{:?}", config.interface), have: Vec::new() },
-                });
+                return Err(error);
             }
         };
         self.managed.insert(id, Managed { config, interface: token, installed: None, send_failing: None });
@@ -222,6 +207,34 @@ impl Driver {
         self.router.handle_event(now, id, Event::Startup);
         self.finish_turn()?;
         Ok(id)
+    }
+
+    /// Gives a checked configuration to the protocol.
+    fn register(&mut self, token: u64, config: &RouterConfig, params: Params) -> Result<RouterId, Error> {
+        let interface = self.interfaces.get(&token);
+        let index = match interface.and_then(Interface::index) {
+            Some(index) => index,
+            // It is in use by other virtual routers but gone at present.
+            None => self.netlink.link_by_name(&config.interface)?.index,
+        };
+        if !config.priority.is_owner()
+            && let Some(interface) = interface
+            && let Some(address) = config.addresses.iter().find(|address| interface.has_only(address.address()))
+        {
+            let (address, interface) = (address.address(), config.interface.clone());
+            return Err(Error::OwnAddress { address, interface });
+        }
+        let addresses = config.addresses.iter().map(|address| address.address()).collect();
+        Ok(self.router.add(
+            index,
+            VirtualRouterConfig {
+                vrid: config.vrid,
+                params,
+                addresses,
+                authentication: config.authentication,
+                checksum: config.checksum,
+            },
+        )?)
     }
 
     /// Takes a virtual router out: its addresses are removed, and the others are told so that the next one takes over
@@ -566,7 +579,8 @@ impl Driver {
             self.chores.insert((now + ANNOUNCE_AGAIN, id, Chore::AnnounceAgain { installed: now }));
             self.schedule_renewal(id, now, now);
         } else {
-            self.uninstall(id)?;
+            // What would have followed, above all the announcement, must not happen; what was installed is removed.
+            self.router.cancel_actions(id);
             self.router.handle_event(now, id, Event::Fault(Fault::Install));
         }
         Ok(())

@@ -49,6 +49,18 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] vrrp_core::ConfigError),
 
+    /// A virtual address that is the host's own.
+    #[error(
+        "{address} is the only address of {interface}: give the virtual router priority 255 if this host owns it, or the \
+         interface another address to send from"
+    )]
+    OwnAddress {
+        /// The address.
+        address: std::net::IpAddr,
+        /// The interface that has it.
+        interface: String,
+    },
+
     /// Something that this version does not do.
     #[error("not supported: {0}")]
     Unsupported(&'static str),
@@ -86,6 +98,7 @@ impl Error {
             | Self::MissingCapability { .. }
             | Self::Unanswered { .. }
             | Self::Config(_)
+            | Self::OwnAddress { .. }
             | Self::Unsupported(_) => None,
         }
     }

@@ -86,6 +86,13 @@ impl Interface {
         self.addresses.iter().any(|known| known.address == address && known.protocol != Some(ADDRESS_MARK))
     }
 
+    /// Whether this address, which somebody else put there for ever, is the only one of its family.
+    pub(crate) fn has_only(&self, address: IpAddr) -> bool {
+        let mut family = self.addresses.iter().filter(|known| Family::of(known.address) == Family::of(address));
+        let is_own = |known: &InterfaceAddress| known.protocol != Some(ADDRESS_MARK) && known.lifetime.is_none();
+        family.next().is_some_and(|known| known.address == address && is_own(known)) && family.next().is_none()
+    }
+
     /// The address to advertise from: the first one of the family that is not `excluded`, over IPv6 a link-local one
     /// (RFC 9568 §5.1.1.1, §5.1.2.1). An address in use stays in use as long as it is there.
     pub(crate) fn primary_address(

@@ -1,5 +1,47 @@
-//! VRRP on Linux, from inside your process.
+//! VRRP on Linux, from inside your process: virtual addresses that move between hosts, behind one file descriptor.
+//!
+//! [`Driver`] runs virtual routers. Give it a [`RouterConfig`] for each, watch its descriptor in the event loop that you
+//! have, call [`Driver::process`] when it is readable, and act on the [`DriverEvent`]s. It starts no thread and calls
+//! nobody back; the timers are inside the descriptor.
+//!
+//! ```no_run
+//! use vrrp_net::vrrp_core::{Role, Vrid};
+//! use vrrp_net::{Driver, DriverEvent, RouterConfig};
+//!
+//! let mut driver = Driver::new()?;
+//! driver.add(RouterConfig::new("eth0", Vrid::new(51)?, vec!["192.0.2.100".parse()?]))?;
+//! loop {
+//!     driver.wait(None)?; // or poll, epoll, mio, tokio's AsyncFd on driver.as_fd()
+//!     for event in driver.process()? {
+//!         if let DriverEvent::Transition { transition, .. } = &event {
+//!             println!("{event}; serving: {}", transition.to == Role::Active);
+//!         }
+//!     }
+//! }
+//! # #[allow(unreachable_code)]
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it does to the host
+//!
+//! - An Active's addresses are on the interface, announced by gratuitous ARP, marked as VRRP's ([`ADDRESS_MARK`]) and
+//!   leased ([`Lease`]): if the process dies, the kernel removes them. Nobody else's addresses are touched.
+//! - An interface that goes down, loses its carrier, its address, or vanishes takes its virtual routers out of the
+//!   election; they are back when it is, also with another index.
+//! - Addresses that the kernel refuses, and advertisements that cannot be sent, take a virtual router out of the election
+//!   for a while ([`Params::fault_hold`](vrrp_core::Params::fault_hold)), and are [`DriverEvent`]s.
+//!
+//! # Privileges
+//!
+//! `CAP_NET_RAW` for the sockets and `CAP_NET_ADMIN` for the addresses; [`Driver::new`] says which one is missing. Neither
+//! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`.
+//!
+//! # The parts
+//!
+//! [`AdvertSocket`], [`LinkSocket`], [`frame`], [`netlink`]: what the driver is made of, for programs that bind
+//! [`vrrp_core`] to the kernel in their own way. With the feature `lab` also hosts, cables and captures for tests.
 #![deny(unsafe_code)]
+#![deny(missing_docs)]
 
 mod config;
 mod driver;
@@ -13,7 +55,6 @@ mod link_socket;
 pub mod netlink;
 mod socket;
 #[allow(unsafe_code)]
-#[allow(dead_code)] // until the driver uses all of it
 mod sys;
 
 pub use config::RouterConfig;

@@ -41,18 +41,9 @@ impl Epoll {
 
     /// Watch `fd` for reading (level-triggered); [`Ready::token`] will be `token`.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN, token)
-    }
-
-    /// Change the token of `fd`, or with `readable` false stop watching it for reading but keep it a member: only
-    /// errors and hang-ups are reported then.
-    pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: u64, readable: bool) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, if readable { libc::EPOLLIN } else { 0 }, token)
-    }
-
-    /// Stop watching `fd`.
-    pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+        let mut event = libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: token };
+        // SAFETY: `event` is valid for the call, which copies it.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) })
     }
 
     /// Wait until a member is ready, at most `timeout` (`None`: forever; zero: only look), and fill `ready` from its
@@ -72,12 +63,6 @@ impl Epoll {
             },
         }
     }
-
-    fn control(&self, operation: libc::c_int, fd: BorrowedFd<'_>, events: libc::c_int, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: token };
-        // SAFETY: `event` is valid for the call, which copies it.
-        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) })
-    }
 }
 
 impl AsFd for Epoll {
@@ -96,13 +81,9 @@ impl Ready {
     pub(crate) const EMPTY: Self = Self(libc::epoll_event { events: 0, u64: 0 });
 
     /// The token that the member was added with.
+    #[cfg(feature = "lab")]
     pub(crate) const fn token(self) -> u64 {
         self.0.u64
-    }
-
-    /// Whether it hung up or has an error pending.
-    pub(crate) const fn failed(self) -> bool {
-        self.0.events & (libc::EPOLLERR | libc::EPOLLHUP).cast_unsigned() != 0
     }
 }
 
@@ -162,9 +143,11 @@ fn milliseconds_up(duration: Duration) -> libc::c_int {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// Every protocol, for [`packet_socket`]: frames this host sends are seen too.
+#[cfg(feature = "lab")]
 pub(crate) const ETHERTYPE_ALL: u16 = 3;
 
 /// One instruction of a classic BPF filter (`linux/filter.h`).
+#[cfg(feature = "lab")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
     /// What to do: class, size and mode.
@@ -188,6 +171,7 @@ pub(crate) fn packet_socket(ethertype: u16) -> io::Result<OwnedFd> {
 }
 
 /// Receive frames of `ethertype` from this interface only.
+#[cfg(feature = "lab")]
 pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: IfIndex, ethertype: u16) -> io::Result<()> {
     let address = link_address(interface, ethertype);
     let length = socklen::<libc::sockaddr_ll>();
@@ -210,12 +194,14 @@ pub(crate) fn send_frame(socket: BorrowedFd<'_>, interface: IfIndex, frame: &[u8
 }
 
 /// Receive one datagram or frame into `buffer`; what does not fit is cut off. Returns its length.
+#[cfg(feature = "lab")]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is writable and of the length given.
     byte_count(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
 /// Have the kernel drop what `filter` does not accept.
+#[cfg(feature = "lab")]
 pub(crate) fn attach_filter(socket: BorrowedFd<'_>, filter: &[Filter]) -> io::Result<()> {
     let mut program: Vec<libc::sock_filter> = filter
         .iter()
@@ -870,7 +856,7 @@ mod tests {
         timer.arm(Some(deadline)).unwrap();
         assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
         assert!(boottime_now() >= deadline);
-        assert_eq!((ready[0].token(), ready[0].failed()), (7, false));
+        assert_eq!(ready[0].token(), 7);
         assert!(timer.drain().unwrap());
         assert!(!timer.drain().unwrap());
 
@@ -879,7 +865,6 @@ mod tests {
         timer.arm(None).unwrap();
         assert_eq!(epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap(), 0, "disarming drains");
         timer.arm(Some(Instant::FAR_FUTURE)).unwrap();
-        epoll.delete(timer.as_fd()).unwrap();
     }
 
     #[test]
