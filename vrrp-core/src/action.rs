@@ -4,7 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::state::Role;
-use crate::{Fault, Interval, Priority};
+use crate::wire::Reason;
+use crate::{Fault, Instant, Interval, Priority};
 
 /// One thing to do. The order of actions carries meaning: advertise, then install, then announce; remove, then resign.
 ///
@@ -23,6 +24,10 @@ pub enum Action {
     /// Tell the hosts on the link where the virtual addresses are: gratuitous ARP, unsolicited neighbour advertisements
     /// (RFC 9568 §6.4.2).
     Announce,
+    /// Make ready to serve: fence the old Active, promote the replica. Answer with [`Event::Confirm`](crate::Event) or
+    /// [`Event::Refuse`](crate::Event) and this instant, which names the claim; a late answer to an earlier claim has no
+    /// effect.
+    Prepare(Instant),
     /// The role has changed; what the new role needs stands before this in the stream.
     Transition(Transition),
     /// Something an operator should know.
@@ -73,6 +78,18 @@ pub enum Cause {
     Stalled(IpAddr),
     /// It cannot serve.
     Fault(Fault),
+    /// The application confirmed that it is ready.
+    Confirmed,
+    /// The application refused to serve.
+    Refused,
+    /// The application did not say in time whether it is ready.
+    NotConfirmed,
+    /// The planned hand-over is done: this successor serves.
+    HandedOver(IpAddr),
+    /// Nobody took over in time.
+    NoSuccessor,
+    /// The sync group gave up the role.
+    Group,
 }
 
 impl fmt::Display for Cause {
@@ -89,6 +106,13 @@ impl fmt::Display for Cause {
             Self::Fault(Fault::PrimaryAddress) => f.write_str("the interface has no address to send from"),
             Self::Fault(Fault::Application) => f.write_str("the application cannot serve"),
             Self::Fault(Fault::Install) => f.write_str("the virtual addresses could not be installed"),
+            Self::Fault(Fault::Group) => f.write_str("another member of the sync group cannot serve"),
+            Self::Confirmed => f.write_str("the application is ready"),
+            Self::Refused => f.write_str("the application refused"),
+            Self::NotConfirmed => f.write_str("the application was not ready in time"),
+            Self::HandedOver(successor) => write!(f, "handed over to {successor}"),
+            Self::NoSuccessor => f.write_str("nobody took over in time"),
+            Self::Group => f.write_str("the sync group gave up the role"),
             Self::Fault(Fault::Send) => f.write_str("advertisements could not be sent"),
         }
     }
@@ -103,12 +127,26 @@ pub enum Alarm {
     SecondOwner(IpAddr),
     /// Another router advertises from our own address with our priority: nobody can win that election.
     SameAddress(IpAddr),
+    /// A rival goes on claiming the role although it was answered: it does not hear us.
+    PersistentRival(IpAddr),
+    /// A router that would be a peer is rejected for this reason. Both of us will be Active.
+    RejectedPeer(IpAddr, Reason),
+    /// A router uses our VRID for addresses of which none is ours: two virtual routers collide.
+    VridClash(IpAddr),
+    /// One member of the sync group hears no Active while another one does: the group waits.
+    PartialView,
 }
 
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SecondOwner(rival) => write!(f, "{rival} claims to own the addresses too (priority 255)"),
+            Self::PersistentRival(rival) => {
+                write!(f, "{rival} claims the role although it was answered: it does not hear us")
+            }
+            Self::RejectedPeer(peer, reason) => write!(f, "{peer} is rejected ({reason}): both of us may be Active"),
+            Self::VridClash(rival) => write!(f, "{rival} uses this virtual router id for other addresses"),
+            Self::PartialView => f.write_str("a member of the sync group hears no Active, another one does"),
             Self::SameAddress(rival) => write!(f, "another router advertises from our own address {rival}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::{Interval, Priority};
+use crate::{Instant, Interval, Priority};
 
 /// An advertisement that passed every check of the receive path (RFC 9568 §7.1): what the election needs of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +35,24 @@ pub enum Event {
     Recovered(Fault),
     /// The parameters given with this event differ from those before.
     Reconfigured,
+    /// The application is ready for the claim that [`Action::Prepare`](crate::Action::Prepare) named.
+    Confirm(Instant),
+    /// The application refuses that claim.
+    Refuse(Instant),
+    /// Hand the addresses to another router without a gap.
+    HandOver(After),
+    /// Give up the role but stay in the election: another member of the sync group did.
+    StepDown,
+}
+
+/// What follows a planned hand-over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum After {
+    /// Leave the election, also if nobody takes over in time.
+    Leave,
+    /// Stay as Backup; if nobody takes over in time, go on as Active.
+    Stay,
 }
 
 /// Why a router cannot take part.
@@ -50,6 +68,8 @@ pub enum Fault {
     Application,
     /// A virtual address could not be installed. Tried again after [`Params::fault_hold`](crate::Params::fault_hold).
     Install,
+    /// Another member of the sync group has a fault. Lasts until [`Event::Recovered`].
+    Group,
     /// Advertisements could not be sent, so the others have taken over. Tried again after
     /// [`Params::fault_hold`](crate::Params::fault_hold).
     Send,
@@ -57,13 +77,14 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 5] = [Self::Link, Self::PrimaryAddress, Self::Application, Self::Install, Self::Send];
+    pub const ALL: [Self; 6] =
+        [Self::Link, Self::PrimaryAddress, Self::Application, Self::Group, Self::Install, Self::Send];
 
     /// Whether nothing will report its end, so that only another attempt shows whether it lasts.
     pub const fn is_retried(self) -> bool {
         match self {
             Self::Install | Self::Send => true,
-            Self::Link | Self::PrimaryAddress | Self::Application => false,
+            Self::Link | Self::PrimaryAddress | Self::Application | Self::Group => false,
         }
     }
 
@@ -74,6 +95,7 @@ impl Fault {
             Self::Application => 1 << 2,
             Self::Install => 1 << 3,
             Self::Send => 1 << 4,
+            Self::Group => 1 << 5,
         }
     }
 }

@@ -108,11 +108,11 @@ pub mod wire;
 
 pub use action::{Action, Actions, Alarm, Cause, Claim, Transition};
 pub use counters::{Counters, Discards};
-pub use event::{Advert, Event, Fault, Faults};
-pub use params::{Params, ParamsError, Preempt};
+pub use event::{Advert, After, Event, Fault, Faults};
+pub use params::{Gate, HandOver, Params, ParamsError, Preempt, Yield};
 #[cfg(feature = "alloc")]
 pub use router::{AdvertError, ConfigError, Outgoing, RouterId, VirtualRouterConfig, VrrpRouter};
-pub use state::{Active, Backup, Heard, Initialize, Role, State, Timer};
+pub use state::{Active, Backup, Claimant, Heard, Initialize, Phase, Role, State, Timer};
 pub use step::{Step, step};
 pub use time::Instant;
 pub use types::{Family, IfIndex, Interval, Priority, ValueError, Version, VirtualAddr, Vrid};

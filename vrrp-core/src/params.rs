@@ -52,16 +52,69 @@ pub enum Preempt {
     Never,
 }
 
+/// When an Active whose priority was lowered calls an election (not in the RFC).
+///
+/// With `Preempt::Never` a Backup never displaces a lower Active, so one whose health check lowered its priority would
+/// keep the addresses for ever. Calling an election instead, it resigns but keeps serving, and stands with its lowered
+/// priority: whoever is healthier takes over within Skew_Time; if nobody is, it goes on without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Yield {
+    /// [`WhenDegraded`](Self::WhenDegraded) where Backups do not preempt, [`Never`](Self::Never) where they do.
+    #[default]
+    Auto,
+    /// Backups that preempt take over by themselves, after Active_Down_Interval.
+    Never,
+    /// At once, and again each [`Params::re_election`] for as long as the priority is lowered.
+    WhenDegraded,
+}
+
+/// Promotion that waits for the application: for fencing, a quorum, a replica to be promoted (not in the RFC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Gate {
+    /// How long the application may take to confirm or refuse.
+    pub timeout: Duration,
+    /// How long the router stands back after it refused or took too long, so that the next best router goes.
+    pub back_off: Duration,
+}
+
+/// How a planned hand-over is done (not in the RFC, but works with any Backup that follows it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HandOver {
+    /// The interval that is advertised just before resigning. VRRPv3 Backups adopt it, and with it a Skew_Time that is a
+    /// fraction of it. At the default of 1 cs two Backups one priority apart fire 39 us apart and may both promote
+    /// themselves for a moment; with several Backups 5 or 10 cs set them further apart. VRRPv2 has no such means.
+    pub interval: Interval,
+    /// How long to go on serving while no successor speaks.
+    pub deadline: Duration,
+}
+
+impl Default for HandOver {
+    fn default() -> Self {
+        Self { interval: Interval::SHORTEST, deadline: Duration::from_secs(2) }
+    }
+}
+
 /// The parameters of one virtual router that its state machine reads. Plain values: `Copy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Params {
     version: Version,
+    base_priority: Priority,
     priority: Priority,
     advert_interval: Interval,
     preempt: Preempt,
+    accept_mode: bool,
     primary_address: Option<IpAddr>,
     answer_rivals: bool,
+    learn_v2_interval: bool,
     fault_hold: Duration,
+    yield_when: Yield,
+    re_election: Duration,
+    settle: Option<Duration>,
+    gate: Option<Gate>,
+    hand_over: HandOver,
 }
 
 impl Params {
@@ -69,18 +122,34 @@ impl Params {
     pub fn new(version: Version) -> Self {
         Self {
             version,
+            base_priority: Priority::DEFAULT,
             priority: Priority::DEFAULT,
             advert_interval: Interval::DEFAULT,
             preempt: Preempt::default(),
+            accept_mode: true,
             primary_address: None,
             answer_rivals: true,
+            learn_v2_interval: false,
             fault_hold: Duration::from_secs(10),
+            yield_when: Yield::default(),
+            re_election: Duration::from_secs(10),
+            settle: None,
+            gate: None,
+            hand_over: HandOver::default(),
         }
     }
 
     /// The priority that the router stands in the election with; [`Priority::OWNER`] if it owns the addresses.
     pub fn with_priority(self, priority: Priority) -> Self {
-        Self { priority, ..self }
+        Self { base_priority: priority, priority, ..self }
+    }
+
+    /// The priority that tracking leaves of the configured one for now . A router is
+    /// degraded while it is lower. That of an address owner cannot be changed, nor can another become 255: the owner's
+    /// priority says whose the addresses are (RFC 9568 §5.2.4).
+    pub fn with_effective_priority(self, priority: Priority) -> Self {
+        let changeable = !self.base_priority.is_owner() && !priority.is_owner();
+        if changeable { Self { priority, ..self } } else { Self { priority: self.base_priority, ..self } }
     }
 
     /// `Advertisement_Interval`: how often this router advertises while Active.
@@ -129,6 +198,46 @@ impl Params {
         Self { fault_hold: hold, ..self }
     }
 
+    /// `Accept_Mode`: whether a router that is not the owner takes packets for the addresses while Active (RFC 9568
+    /// §6.1). True here, where the RFC has false: an application that moves an address wants to be reached at it.
+    pub fn with_accept_mode(self, accept: bool) -> Self {
+        Self { accept_mode: accept, ..self }
+    }
+
+    /// VRRPv2: take advertisements of any interval, and learn it as VRRPv3 does, instead of discarding those that differ
+    /// (RFC 3768 §7.1, the default).
+    pub fn with_learn_v2_interval(self, learn: bool) -> Self {
+        Self { learn_v2_interval: learn, ..self }
+    }
+
+    /// When to call an election after the priority was lowered.
+    pub fn with_yield(self, yield_when: Yield) -> Self {
+        Self { yield_when, ..self }
+    }
+
+    /// How often a router that stays Active although degraded asks again. 10 s unless set.
+    pub fn with_re_election(self, period: Duration) -> Self {
+        Self { re_election: period, ..self }
+    }
+
+    /// How long after its promotion an Active that never heard another one calls an election; `None` (the default): not.
+    ///
+    /// Without preemption the first host up wins whatever its priority; with this, a whole cluster's cold start ends with
+    /// the highest priority, while a single host that returns hears the Active and does not call one.
+    pub fn with_settle(self, after: Option<Duration>) -> Self {
+        Self { settle: after, ..self }
+    }
+
+    /// Makes promotion wait for the application; `None` (the default): it does not.
+    pub fn with_gate(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// How a planned hand-over is done.
+    pub fn with_hand_over(self, hand_over: HandOver) -> Self {
+        Self { hand_over, ..self }
+    }
+
     /// Protocol version, with the family.
     pub fn version(&self) -> Version {
         self.version
@@ -137,6 +246,55 @@ impl Params {
     /// The priority in the election.
     pub fn priority(&self) -> Priority {
         self.priority
+    }
+
+    /// The configured priority.
+    pub fn base_priority(&self) -> Priority {
+        self.base_priority
+    }
+
+    /// Whether the priority is lower than the configured one.
+    pub fn is_degraded(&self) -> bool {
+        self.priority < self.base_priority
+    }
+
+    /// Whether a degraded Active calls elections.
+    pub fn yields_when_degraded(&self) -> bool {
+        match (self.yield_when, self.preempt) {
+            (Yield::WhenDegraded, _) | (Yield::Auto, Preempt::Never) => true,
+            (Yield::Never, _) | (Yield::Auto, Preempt::Immediately | Preempt::After(_)) => false,
+        }
+    }
+
+    /// How often a degraded Active calls elections.
+    pub fn re_election(&self) -> Duration {
+        self.re_election
+    }
+
+    /// When an Active that never heard another one calls an election.
+    pub fn settle(&self) -> Option<Duration> {
+        self.settle
+    }
+
+    /// What promotion waits for.
+    pub fn gate(&self) -> Option<Gate> {
+        self.gate
+    }
+
+    /// How a planned hand-over is done.
+    pub fn hand_over(&self) -> HandOver {
+        self.hand_over
+    }
+
+    /// Whether packets for the addresses are taken while Active: `Accept_Mode`, and always by the owner (RFC 9568
+    /// §6.4.3).
+    pub fn accepts_packets(&self) -> bool {
+        self.accept_mode || self.priority.is_owner()
+    }
+
+    /// VRRPv2: whether other intervals are learned instead of discarded.
+    pub fn learns_v2_interval(&self) -> bool {
+        self.learn_v2_interval
     }
 
     /// `Advertisement_Interval` of this router.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Faults, Instant, Interval};
+use crate::{After, Faults, Instant, Interval, Priority};
 
 /// State of one virtual router: what [`step`](crate::step()) takes and gives back.
 ///
@@ -14,6 +14,8 @@ pub enum State {
     Initialize(Initialize),
     /// Watching the Active (§6.4.2).
     Backup(Backup),
+    /// Advertising, but without the addresses until the application confirms (not in the RFC).
+    Claimant(Claimant),
     /// Holding the addresses (§6.4.3).
     #[doc(alias = "Master")]
     Active(Active),
@@ -45,6 +47,8 @@ pub struct Backup {
     pub heard: Heard,
     /// With [`Preempt::After`](crate::Preempt::After): from when on a lower Active is no longer accepted.
     pub preempt_at: Option<Instant>,
+    /// After a refused claim: until when it lets others go first.
+    pub stand_back_until: Option<Instant>,
 }
 
 /// What a Backup last heard, which is why it will become Active if its timer fires.
@@ -61,6 +65,22 @@ pub enum Heard {
     Resignation,
 }
 
+/// Claiming the role, for the application to confirm. To the others it is the Active, so lower ones hold still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Claimant {
+    /// When it claimed the role: the name of the claim in [`Action::Prepare`](crate::Action::Prepare).
+    pub since: Instant,
+    /// When the next advertisement is due.
+    pub advert_at: Instant,
+    /// When the application's time is up.
+    pub until: Instant,
+    /// How many rivals may still be answered before the next periodic advertisement.
+    pub answers_left: u8,
+    /// Whether it came this far without hearing another Active.
+    pub alone: bool,
+}
+
 /// Holding the addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -69,11 +89,33 @@ pub struct Active {
     pub since: Instant,
     /// When Adver_Timer fires and the next advertisement is due.
     pub advert_at: Instant,
+    /// The priority that it last advertised: the others know it by that.
+    pub advertised: Priority,
     /// How many rivals may still be answered before the next periodic advertisement.
     pub answers_left: u8,
+    /// Answers in a row that a rival did not heed.
+    pub unheeded: u8,
+    /// Whether it has yet to settle by priority what was decided by who was first.
+    pub unsettled: bool,
+    /// When it calls the next election: to settle, or because it is degraded.
+    pub election_at: Option<Instant>,
+    /// What it is doing beside serving.
+    pub phase: Phase,
 }
 
-/// The three roles of RFC 9568 §6.4, without their data.
+/// What an Active does beside holding the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Phase {
+    /// It advertises.
+    Advertising,
+    /// It has called an election: it resigned, serves on, and takes the role again at this time if nobody else does.
+    Standing(Instant),
+    /// It hands over: it resigned, serves until a successor speaks, and at this time does without one.
+    HandingOver(Instant, After),
+}
+
+/// The three roles of RFC 9568 §6.4, and the claimant between two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Role {
@@ -81,6 +123,8 @@ pub enum Role {
     Initialize,
     /// Watching the Active.
     Backup,
+    /// Advertising without the addresses, until the application confirms.
+    Claimant,
     /// Holding the addresses.
     #[doc(alias = "Master")]
     Active,
@@ -91,6 +135,7 @@ impl fmt::Display for Role {
         f.pad(match self {
             Self::Initialize => "Initialize",
             Self::Backup => "Backup",
+            Self::Claimant => "Claimant",
             Self::Active => "Active",
         })
     }
@@ -101,8 +146,14 @@ impl fmt::Display for Role {
 pub enum Timer {
     /// Active_Down_Timer (§6.2), in Backup.
     ActiveDown,
-    /// Adver_Timer (§6.2), in Active.
+    /// Adver_Timer (§6.2), in Active and Claimant.
     Adver,
+    /// The application's time to confirm, in Claimant.
+    Gate,
+    /// An election that this Active calls, or called and now takes part in.
+    Election,
+    /// The end of a hand-over, in Active.
+    HandOver,
     /// The next attempt after a fault that nothing reports the end of, in Initialize.
     FaultHold,
 }
@@ -118,17 +169,25 @@ impl State {
         match self {
             Self::Initialize(_) => Role::Initialize,
             Self::Backup(_) => Role::Backup,
+            Self::Claimant(_) => Role::Claimant,
             Self::Active(_) => Role::Active,
         }
     }
 
     /// When [`Event::Timeout`](crate::Event::Timeout) is due next, and for which timer.
-    pub const fn deadline(&self) -> Option<(Instant, Timer)> {
+    pub fn deadline(&self) -> Option<(Instant, Timer)> {
         match self {
             Self::Initialize(Initialize { retry_at: Some(at), started: true, .. }) => Some((*at, Timer::FaultHold)),
             Self::Initialize(_) => None,
             Self::Backup(backup) => Some((backup.down_at, Timer::ActiveDown)),
-            Self::Active(active) => Some((active.advert_at, Timer::Adver)),
+            Self::Claimant(claimant) if claimant.until <= claimant.advert_at => Some((claimant.until, Timer::Gate)),
+            Self::Claimant(claimant) => Some((claimant.advert_at, Timer::Adver)),
+            Self::Active(active) => Some(match (active.phase, active.election_at) {
+                (Phase::Advertising, Some(at)) if at < active.advert_at => (at, Timer::Election),
+                (Phase::Advertising, _) => (active.advert_at, Timer::Adver),
+                (Phase::Standing(at), _) => (at, Timer::Election),
+                (Phase::HandingOver(at, _), _) => (at, Timer::HandOver),
+            }),
         }
     }
 
@@ -136,7 +195,7 @@ impl State {
     pub const fn faults(&self) -> Faults {
         match self {
             Self::Initialize(initialize) => initialize.faults,
-            Self::Backup(_) | Self::Active(_) => Faults::NONE,
+            Self::Backup(_) | Self::Claimant(_) | Self::Active(_) => Faults::NONE,
         }
     }
 }

@@ -1,15 +1,20 @@
 //! The transition function: one event in, the next state and the ordered actions out (RFC 9568 §6.4).
 //!
 //! It is total: every event is answered in every role, and nothing can panic. It reads no clock and keeps nothing: the
-//! same arguments give the same result.
+//! same arguments give the same result. The arms stand in the RFC's order; Active, with what goes beyond the RFC, is in
+//! a file of its own.
+
+mod active;
 
 use crate::election::{Verdict, judge};
-use crate::state::{Active, Backup, Heard, Initialize};
-use crate::{Action, Actions, Advert, Alarm, Cause, Claim, Event, Fault, Faults, Instant, Interval, Params, Preempt};
-use crate::{Priority, State, Transition, Version};
+use crate::state::{Active, Backup, Claimant, Heard, Initialize, Phase};
+use crate::{
+    Action, Actions, Advert, After, Alarm, Cause, Claim, Event, Fault, Faults, Instant, Interval, Params, Preempt,
+    Priority, State, Transition, Version,
+};
 
-/// How many losing rivals an Active answers between two periodic advertisements. The RFC answers each (§6.4.3), which
-/// lets two routers that cannot settle answer each other without end.
+/// How many losing rivals are answered between two periodic advertisements. The RFC answers each (§6.4.3), which lets
+/// two routers that cannot settle answer each other without end.
 const ANSWERS_PER_INTERVAL: u8 = 3;
 
 /// What an event leads to.
@@ -32,7 +37,11 @@ impl Step {
         self
     }
 
-    /// Appends the change of role since `before`; the last action of every step that changes it.
+    fn with_if(self, condition: bool, action: Action) -> Self {
+        if condition { self.with(action) } else { self }
+    }
+
+    /// Appends the change of role since `before`.
     fn entered_from(self, before: State, cause: Cause) -> Self {
         let transition = Transition { from: before.role(), to: self.state.role(), cause };
         self.with(Action::Transition(transition))
@@ -47,7 +56,8 @@ pub fn step(params: &Params, state: State, now: Instant, event: Event) -> Step {
     match state {
         State::Initialize(initialize) => in_initialize(params, initialize, now, event),
         State::Backup(backup) => in_backup(params, backup, now, event),
-        State::Active(active) => in_active(params, active, now, event),
+        State::Claimant(claimant) => in_claimant(params, claimant, now, event),
+        State::Active(active) => active::in_active(params, active, now, event),
     }
 }
 
@@ -56,11 +66,10 @@ fn in_initialize(params: &Params, initialize: Initialize, now: Instant, event: E
     match event {
         // (100) - (140) Startup, unless something it cannot serve without is missing.
         Event::Startup => start_if_able(params, Initialize { started: true, ..initialize }, now),
-        Event::Shutdown => Step::quiet(State::Initialize(Initialize {
-            started: false,
-            faults: without_retried(initialize.faults),
-            retry_at: None,
-        })),
+        Event::Shutdown | Event::HandOver(After::Leave) => {
+            let faults = without_retried(initialize.faults);
+            Step::quiet(State::Initialize(Initialize { started: false, faults, retry_at: None }))
+        }
         Event::Fault(fault) => Step::quiet(State::Initialize(with_fault(params, initialize, now, fault))),
         Event::Recovered(fault) => {
             let faults = initialize.faults.without(fault);
@@ -74,7 +83,12 @@ fn in_initialize(params: &Params, initialize: Initialize, now: Instant, event: E
             Some(_) | None => Step::quiet(State::Initialize(initialize)),
         },
         // §6.4.1 says nothing of advertisements here: they are ignored.
-        Event::Advert(_) | Event::Reconfigured => Step::quiet(State::Initialize(initialize)),
+        Event::Advert(_)
+        | Event::Reconfigured
+        | Event::Confirm(_)
+        | Event::Refuse(_)
+        | Event::HandOver(After::Stay)
+        | Event::StepDown => Step::quiet(State::Initialize(initialize)),
     }
 }
 
@@ -83,7 +97,9 @@ fn in_backup(params: &Params, backup: Backup, now: Instant, event: Event) -> Ste
     let before = State::Backup(backup);
     match event {
         // (325) Shutdown: no advertisement, since it was not the one who answered for the addresses.
-        Event::Shutdown => Step::quiet(State::new()).entered_from(before, Cause::Shutdown),
+        Event::Shutdown | Event::HandOver(After::Leave) => {
+            Step::quiet(State::new()).entered_from(before, Cause::Shutdown)
+        }
         // (345) Active_Down_Timer fires.
         Event::Timeout if now >= backup.down_at => {
             let cause = match backup.heard {
@@ -91,41 +107,78 @@ fn in_backup(params: &Params, backup: Backup, now: Instant, event: Event) -> Ste
                 Heard::LowerPriority => Cause::Preempted,
                 Heard::Resignation => Cause::Resigned,
             };
-            become_active(params, before, now, cause)
+            claim_role(params, before, now, cause)
         }
         // (380) An advertisement.
         Event::Advert(advert) => Step::quiet(State::Backup(hear(params, backup, now, advert))),
         Event::Fault(fault) => leave(params, before, now, fault),
         Event::Reconfigured => Step::quiet(State::Backup(rearmed(params, backup, now))),
-        Event::Startup | Event::Timeout | Event::Recovered(_) => Step::quiet(before),
+        Event::Startup
+        | Event::Timeout
+        | Event::Recovered(_)
+        | Event::Confirm(_)
+        | Event::Refuse(_)
+        | Event::HandOver(After::Stay)
+        | Event::StepDown => Step::quiet(before),
     }
 }
 
-/// §6.4.3 Active. Preempt_Mode has no say in it, except for a router that was held up (see [`is_doubtful`]).
-fn in_active(params: &Params, active: Active, now: Instant, event: Event) -> Step {
-    let before = State::Active(active);
+/// Between Backup and Active, with a [`Gate`](crate::Gate): to the others it is Active (§6.4.3), but it holds nothing.
+fn in_claimant(params: &Params, claimant: Claimant, now: Instant, event: Event) -> Step {
+    let before = State::Claimant(claimant);
     match event {
-        // (655) Shutdown. The addresses go first: whoever takes over must not find them still answered for.
-        Event::Shutdown => resign(Step::quiet(State::new()), params).entered_from(before, Cause::Shutdown),
-        // (680) Adver_Timer fires.
-        Event::Timeout if now >= active.advert_at => advertise_on_time(params, active, now),
-        // (700) An advertisement.
-        Event::Advert(advert) => match advert.priority {
-            // (705) A rival resigns: say at once that the addresses are served.
-            None => answer(params, active, now + params.advert_interval().as_duration()),
-            // It was held up, and another took over as it had to. No last advertisement: it could unseat the other.
-            Some(_) if is_doubtful(params, active, now) && !preempts(params) => {
-                enter_backup(params, now, learn_interval(params, advert), Heard::Active)
-                    .entered_from(before, Cause::Stalled(advert.source))
-            }
-            Some(priority) => contend(params, active, now, advert, priority),
-        },
-        Event::Fault(fault) => leave(params, before, now, fault),
-        Event::Reconfigured => {
-            let advert_at = active.advert_at.min(now + params.advert_interval().as_duration());
-            Step::quiet(State::Active(Active { advert_at, ..active }))
+        Event::Confirm(claim) if claim == claimant.since => {
+            let state = serving(params, now, claimant.advert_at, claimant.alone);
+            Step::quiet(state)
+                .with(Action::InstallAddresses)
+                .with(Action::Announce)
+                .entered_from(before, Cause::Confirmed)
         }
-        Event::Startup | Event::Timeout | Event::Recovered(_) => Step::quiet(before),
+        Event::Refuse(claim) if claim == claimant.since => stand_back(params, before, now, Cause::Refused),
+        Event::Timeout if now >= claimant.until => stand_back(params, before, now, Cause::NotConfirmed),
+        Event::Timeout if now >= claimant.advert_at => {
+            let advert_at = next_advert(params, claimant.advert_at, now);
+            Step::quiet(State::Claimant(Claimant { advert_at, answers_left: ANSWERS_PER_INTERVAL, ..claimant }))
+                .with(advertise(params, Some(params.priority())))
+        }
+        Event::Advert(advert) => match advert.priority {
+            None => Step::quiet(before),
+            // It was held up, and another took over as it had to: a gated router lets it.
+            Some(_) if is_doubtful(params, claimant.advert_at, now) => {
+                lose_to(params, now, advert).entered_from(before, Cause::Stalled(advert.source))
+            }
+            Some(priority) => match judge(params.priority(), params.primary_address(), priority, advert.source) {
+                Verdict::RivalWins => {
+                    lose_to(params, now, advert).entered_from(before, Cause::Outranked(advert.source))
+                }
+                Verdict::WeWin => match claimant.answers_left.checked_sub(1) {
+                    Some(answers_left) if params.answer_rivals() => {
+                        Step::quiet(State::Claimant(Claimant { answers_left, alone: false, ..claimant }))
+                            .with(advertise(params, Some(params.priority())))
+                    }
+                    Some(_) | None => Step::quiet(State::Claimant(Claimant { alone: false, ..claimant })),
+                },
+                Verdict::Indistinguishable => {
+                    Step::quiet(before).with(Action::Alarm(Alarm::SameAddress(advert.source)))
+                }
+            },
+        },
+        Event::Shutdown | Event::HandOver(After::Leave) => {
+            let resignation = advertise(params, None);
+            Step::quiet(State::new()).with(resignation).entered_from(before, Cause::Shutdown)
+        }
+        Event::Fault(fault) => leave(params, before, now, fault),
+        Event::StepDown => step_down(params, before, now, Cause::Group),
+        Event::Reconfigured => {
+            let advert_at = claimant.advert_at.min(now + params.advert_interval().as_duration());
+            Step::quiet(State::Claimant(Claimant { advert_at, ..claimant }))
+        }
+        Event::Startup
+        | Event::Timeout
+        | Event::Recovered(_)
+        | Event::Confirm(_)
+        | Event::Refuse(_)
+        | Event::HandOver(After::Stay) => Step::quiet(before),
     }
 }
 
@@ -137,27 +190,93 @@ fn start_if_able(params: &Params, initialize: Initialize, now: Instant) -> Step 
     }
     // (105) The address owner is Active from the start.
     if params.priority().is_owner() {
-        return become_active(params, before, now, Cause::Startup);
+        return claim_role(params, before, now, Cause::Startup);
     }
     // (130) Everyone else watches first, for an Active_Down_Interval by its own interval.
     enter_backup(params, now, params.advert_interval(), Heard::Nobody).entered_from(before, Cause::Startup)
 }
 
-/// (350) - (375): advertise, then install, then announce.
-fn become_active(params: &Params, before: State, now: Instant, cause: Cause) -> Step {
+/// (350) - (375): advertise, then install, then announce. With a gate: advertise, and ask first.
+fn claim_role(params: &Params, before: State, now: Instant, cause: Cause) -> Step {
     let advert_at = now + params.advert_interval().as_duration();
-    Step::quiet(State::Active(Active { since: now, advert_at, answers_left: ANSWERS_PER_INTERVAL }))
-        .with(advertise(params, Some(params.priority())))
-        .with(Action::InstallAddresses)
-        .with(Action::Announce)
-        .entered_from(before, cause)
+    let alone = match before {
+        State::Backup(backup) => backup.heard == Heard::Nobody,
+        State::Initialize(_) | State::Claimant(_) | State::Active(_) => false,
+    };
+    let advert = advertise(params, Some(params.priority()));
+    match params.gate() {
+        Some(gate) => Step::quiet(State::Claimant(Claimant {
+            since: now,
+            advert_at,
+            until: now + gate.timeout,
+            answers_left: ANSWERS_PER_INTERVAL,
+            alone,
+        }))
+        .with(advert)
+        .with(Action::Prepare(now))
+        .entered_from(before, cause),
+        None => Step::quiet(serving(params, now, advert_at, alone))
+            .with(advert)
+            .with(Action::InstallAddresses)
+            .with(Action::Announce)
+            .entered_from(before, cause),
+    }
+}
+
+/// Active from now on. One that came this far without hearing another Active may call an election later, to settle by
+/// priority what was decided by who was first; the owner would win it in any case.
+fn serving(params: &Params, now: Instant, advert_at: Instant, alone: bool) -> State {
+    let settle_at = params.settle().filter(|_| alone && !params.priority().is_owner()).map(|after| now + after);
+    State::Active(Active {
+        since: now,
+        advert_at,
+        advertised: params.priority(),
+        answers_left: ANSWERS_PER_INTERVAL,
+        unheeded: 0,
+        unsettled: settle_at.is_some(),
+        election_at: settle_at.or_else(|| active::re_election_at(params, now)),
+        phase: Phase::Advertising,
+    })
 }
 
 /// Backup, without any address: also those that a predecessor of this process left behind.
 fn enter_backup(params: &Params, now: Instant, active_adver_interval: Interval, heard: Heard) -> Step {
     let down_at = now + params.active_down_interval(active_adver_interval);
-    Step::quiet(State::Backup(Backup { armed_at: now, down_at, active_adver_interval, heard, preempt_at: None }))
-        .with(Action::RemoveAddresses)
+    Step::quiet(State::Backup(Backup {
+        armed_at: now,
+        down_at,
+        active_adver_interval,
+        heard,
+        preempt_at: None,
+        stand_back_until: None,
+    }))
+    .with(Action::RemoveAddresses)
+}
+
+/// Backup of the sender of `advert`.
+fn lose_to(params: &Params, now: Instant, advert: Advert) -> Step {
+    enter_backup(params, now, learn_interval(params, advert), Heard::Active)
+}
+
+/// A claim that came to nothing: resign, and let the next best go first.
+fn stand_back(params: &Params, before: State, now: Instant, cause: Cause) -> Step {
+    let back_off = params.gate().map(|gate| gate.back_off).unwrap_or_default();
+    let step = enter_backup(params, now, params.advert_interval(), Heard::Nobody);
+    let state = match step.state {
+        State::Backup(backup) => {
+            let until = now + back_off;
+            State::Backup(Backup { stand_back_until: Some(until), down_at: backup.down_at.max(until), ..backup })
+        }
+        other @ (State::Initialize(_) | State::Claimant(_) | State::Active(_)) => other,
+    };
+    Step { state, ..step }.with(advertise(params, None)).entered_from(before, cause)
+}
+
+/// Gives up the role, and stays as Backup.
+fn step_down(params: &Params, before: State, now: Instant, cause: Cause) -> Step {
+    enter_backup(params, now, params.advert_interval(), Heard::Nobody)
+        .with(advertise(params, None))
+        .entered_from(before, cause)
 }
 
 /// (385) - (440): what a Backup makes of an advertisement.
@@ -165,7 +284,8 @@ fn hear(params: &Params, backup: Backup, now: Instant, advert: Advert) -> Backup
     let Some(priority) = advert.priority else {
         // (390) The Active resigns: wait for Skew_Time only. The interval in such a packet is not learned.
         let down_at = now + params.skew_time(backup.active_adver_interval);
-        return Backup { armed_at: now, down_at, heard: Heard::Resignation, preempt_at: None, ..backup };
+        let resigned = Backup { armed_at: now, heard: Heard::Resignation, preempt_at: None, ..backup };
+        return resigned.due(down_at);
     };
     let preempt_at = match params.preempt() {
         _ if priority >= params.priority() => None,
@@ -181,7 +301,8 @@ fn hear(params: &Params, backup: Backup, now: Instant, advert: Advert) -> Backup
         Some(_) | None => {
             let active_adver_interval = learn_interval(params, advert);
             let down_at = now + params.active_down_interval(active_adver_interval);
-            Backup { armed_at: now, down_at, active_adver_interval, heard: Heard::Active, preempt_at }
+            let accepted = Backup { armed_at: now, active_adver_interval, heard: Heard::Active, preempt_at, ..backup };
+            accepted.due(down_at)
         }
     }
 }
@@ -200,74 +321,30 @@ fn rearmed(params: &Params, backup: Backup, now: Instant) -> Backup {
         Preempt::After(_) => backup.preempt_at,
         Preempt::Immediately | Preempt::Never => None,
     };
-    Backup { down_at: now.max(backup.armed_at + wait), active_adver_interval, preempt_at, ..backup }
+    Backup { active_adver_interval, preempt_at, ..backup }.due(now.max(backup.armed_at + wait))
 }
 
-/// (680) - (690). The next advertisement is counted from the deadline, so the period does not drift; a router that is
-/// more than one interval late starts afresh, so that it does not send a burst.
-fn advertise_on_time(params: &Params, active: Active, now: Instant) -> Step {
+impl Backup {
+    /// With Active_Down_Timer set to fire at `down_at`, or when standing back ends.
+    fn due(self, down_at: Instant) -> Self {
+        Self { down_at: self.stand_back_until.map_or(down_at, |until| down_at.max(until)), ..self }
+    }
+}
+
+/// When the next advertisement is due after the one that was due at `due`. It is counted from the deadline, so that the
+/// period does not drift; a router that is more than one interval late starts afresh, so that it does not send a burst.
+fn next_advert(params: &Params, due: Instant, now: Instant) -> Instant {
     let interval = params.advert_interval().as_duration();
-    let next = active.advert_at + interval;
-    let advert_at = if next > now { next } else { now + interval };
-    let step = Step::quiet(State::Active(Active { advert_at, answers_left: ANSWERS_PER_INTERVAL, ..active }))
-        .with(advertise(params, Some(params.priority())));
-    // Another router may have been Active meanwhile, and have told the hosts so.
-    if is_doubtful(params, active, now) { step.with(Action::Announce) } else { step }
+    let next = due + interval;
+    if next > now { next } else { now + interval }
 }
 
-/// Whether this Active was held up for so long that the others must have taken it for dead: no advertisement of it for
-/// Active_Down_Interval.
-fn is_doubtful(params: &Params, active: Active, now: Instant) -> bool {
+/// Whether a router that should have advertised at `due` was held up for so long that the others must have taken it for
+/// dead: no advertisement of it for Active_Down_Interval.
+fn is_doubtful(params: &Params, due: Instant, now: Instant) -> bool {
     let interval = params.advert_interval();
-    let last_advert = active.advert_at - interval.as_duration();
+    let last_advert = due - interval.as_duration();
     now >= last_advert + params.active_down_interval(interval)
-}
-
-/// Whether this router takes the role from a healthy Active of lower priority. The owner does in any case (§6.1).
-fn preempts(params: &Params) -> bool {
-    match params.preempt() {
-        Preempt::Immediately | Preempt::After(_) => true,
-        Preempt::Never => params.priority().is_owner(),
-    }
-}
-
-/// (725) - (770): the election between this Active and another one.
-fn contend(params: &Params, active: Active, now: Instant, advert: Advert, priority: Priority) -> Step {
-    let before = State::Active(active);
-    let second_owner = params.priority().is_owner() && priority.is_owner();
-    match judge(params.priority(), params.primary_address(), priority, advert.source) {
-        // (725) - (745). One last advertisement makes the winner tell the hosts where the addresses are; without it a
-        // winner that never heard of the conflict would leave their caches pointing here.
-        Verdict::RivalWins => {
-            let step = enter_backup(params, now, learn_interval(params, advert), Heard::Active)
-                .with(advertise(params, Some(params.priority())))
-                .entered_from(before, Cause::Outranked(advert.source));
-            if second_owner { step.with(Action::Alarm(Alarm::SecondOwner(advert.source))) } else { step }
-        }
-        // (750) - (760), new in RFC 9568: assert it at once.
-        Verdict::WeWin => {
-            let step = answer(params, active, active.advert_at);
-            if second_owner && active.answers_left == ANSWERS_PER_INTERVAL {
-                step.with(Action::Alarm(Alarm::SecondOwner(advert.source)))
-            } else {
-                step
-            }
-        }
-        // An answer would be answered in the same way.
-        Verdict::Indistinguishable => Step::quiet(before).with(Action::Alarm(Alarm::SameAddress(advert.source))),
-    }
-}
-
-/// Advertises at once in answer to a rival that loses, and repairs what the rival told the hosts; within bounds.
-fn answer(params: &Params, active: Active, advert_at: Instant) -> Step {
-    match active.answers_left.checked_sub(1) {
-        Some(answers_left) if params.answer_rivals() => {
-            Step::quiet(State::Active(Active { advert_at, answers_left, ..active }))
-                .with(advertise(params, Some(params.priority())))
-                .with(Action::Announce)
-        }
-        Some(_) | None => Step::quiet(State::Active(active)),
-    }
 }
 
 /// Leaves the election because of `fault`.
@@ -276,6 +353,7 @@ fn leave(params: &Params, before: State, now: Instant, fault: Fault) -> Step {
     let step = Step::quiet(State::Initialize(with_fault(params, out, now, fault)));
     let step = match before {
         State::Active(_) => resign(step, params),
+        State::Claimant(_) => step.with(advertise(params, None)),
         State::Initialize(_) | State::Backup(_) => step,
     };
     step.entered_from(before, Cause::Fault(fault))
@@ -291,11 +369,11 @@ fn advertise(params: &Params, priority: Option<Priority>) -> Action {
 }
 
 /// The Active_Adver_Interval that an accepted advertisement teaches (§6.4.2). VRRPv2 has none: all use their own, and
-/// those that differ are discarded (RFC 3768 §7.1).
+/// those that differ are discarded (RFC 3768 §7.1), unless the router was told to put up with them.
 fn learn_interval(params: &Params, advert: Advert) -> Interval {
     match params.version() {
-        Version::V2 => params.advert_interval(),
-        Version::V3(_) => advert.interval,
+        Version::V2 if !params.learns_v2_interval() => params.advert_interval(),
+        Version::V2 | Version::V3(_) => advert.interval,
     }
 }
 

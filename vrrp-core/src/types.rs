@@ -168,6 +168,9 @@ impl Interval {
         None => Self(NonZeroU16::MAX),
     };
 
+    /// One centisecond: the shortest that VRRPv3 can advertise.
+    pub const SHORTEST: Self = Self(NonZeroU16::MIN);
+
     /// An interval that VRRPv3 can advertise.
     ///
     /// # Errors

@@ -1,0 +1,247 @@
+//! §6.4.3 Active, and the ways of leaving it that go beyond the RFC: an election that it calls, a planned hand-over.
+
+use super::{ANSWERS_PER_INTERVAL, Step, advertise, hear, is_doubtful, leave, lose_to, next_advert, resign, step_down};
+use crate::election::{Verdict, judge};
+use crate::state::{Active, Backup, Heard, Phase};
+use crate::{
+    Action, Advert, After, Alarm, Cause, Claim, Event, Instant, Interval, Params, Preempt, Priority, State, Version,
+};
+
+/// Answers that a rival may leave unheeded before it counts as one that does not hear us.
+const PATIENCE_WITH_RIVALS: u8 = 3;
+
+/// §6.4.3 Active. Preempt_Mode has no say in it, except for a router that was held up (see [`is_doubtful`]).
+pub(super) fn in_active(params: &Params, active: Active, now: Instant, event: Event) -> Step {
+    let before = State::Active(active);
+    match event {
+        // (655) Shutdown. The addresses go first: whoever takes over must not find them still answered for.
+        Event::Shutdown => resign(Step::quiet(State::new()), params).entered_from(before, Cause::Shutdown),
+        // (680) Adver_Timer fires, or another time of this role has come.
+        Event::Timeout => on_timeout(params, active, now),
+        // (700) An advertisement.
+        Event::Advert(advert) => match active.phase {
+            Phase::Advertising => on_advert(params, active, now, advert),
+            Phase::Standing(_) => on_advert_while_standing(params, active, now, advert),
+            Phase::HandingOver(_, after) => on_advert_of_successor(params, active, now, advert, after),
+        },
+        Event::Fault(fault) => leave(params, before, now, fault),
+        Event::Reconfigured => on_new_params(params, active, now),
+        Event::HandOver(after) => hand_over(params, active, now, after),
+        Event::StepDown => step_down(params, before, now, Cause::Group),
+        Event::Startup | Event::Recovered(_) | Event::Confirm(_) | Event::Refuse(_) => Step::quiet(before),
+    }
+}
+
+/// When a degraded Active may call its next election.
+pub(super) fn re_election_at(params: &Params, now: Instant) -> Option<Instant> {
+    (params.is_degraded() && params.yields_when_degraded()).then(|| now + params.re_election())
+}
+
+fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
+    match (active.phase, active.election_at) {
+        (Phase::Advertising, Some(at)) if now >= at => {
+            if active.unsettled || re_election_at(params, now).is_some() {
+                call_election(params, active, now)
+            } else {
+                // It has recovered meanwhile.
+                on_timeout(params, Active { election_at: None, ..active }, now)
+            }
+        }
+        (Phase::Advertising, _) if now >= active.advert_at => advertise_on_time(params, active, now),
+        // Nobody wanted the role: on as before, and the addresses have been here all the time.
+        (Phase::Standing(at), _) if now >= at => {
+            let advert_at = now + params.advert_interval().as_duration();
+            let phase = Phase::Advertising;
+            Step::quiet(State::Active(advertised(params, Active { advert_at, phase, ..active })))
+                .with(advertise(params, Some(params.priority())))
+        }
+        (Phase::HandingOver(at, After::Stay), _) if now >= at => {
+            let advert_at = now + params.advert_interval().as_duration();
+            let phase = Phase::Advertising;
+            Step::quiet(State::Active(advertised(params, Active { advert_at, phase, ..active })))
+                .with(advertise(params, Some(params.priority())))
+                .with(Action::Announce)
+        }
+        (Phase::HandingOver(at, After::Leave), _) if now >= at => {
+            let before = State::Active(active);
+            resign(Step::quiet(State::new()), params).entered_from(before, Cause::NoSuccessor)
+        }
+        (Phase::Advertising | Phase::Standing(_) | Phase::HandingOver(..), _) => Step::quiet(State::Active(active)),
+    }
+}
+
+/// (680) - (690).
+fn advertise_on_time(params: &Params, active: Active, now: Instant) -> Step {
+    let advert_at = next_advert(params, active.advert_at, now);
+    // Another router may have been Active meanwhile, and have told the hosts so.
+    let doubtful = is_doubtful(params, active.advert_at, now);
+    // A rival that was not heard for a whole interval has heeded.
+    let unheeded = if active.answers_left == ANSWERS_PER_INTERVAL { 0 } else { active.unheeded };
+    let active = Active { advert_at, answers_left: ANSWERS_PER_INTERVAL, unheeded, ..active };
+    Step::quiet(State::Active(advertised(params, active)))
+        .with(advertise(params, Some(params.priority())))
+        .with_if(doubtful, Action::Announce)
+}
+
+/// (700) - (770) in the RFC's own Active.
+fn on_advert(params: &Params, active: Active, now: Instant, advert: Advert) -> Step {
+    let before = State::Active(active);
+    match advert.priority {
+        // (705) A rival resigns: say at once that the addresses are served.
+        None => answer(params, active, now + params.advert_interval().as_duration(), None),
+        // It was held up, and another took over as it had to. No last advertisement: it could unseat the other.
+        Some(_) if is_doubtful(params, active.advert_at, now) && !insists(params) => {
+            lose_to(params, now, advert).entered_from(before, Cause::Stalled(advert.source))
+        }
+        Some(priority) => contend(params, active, now, advert, priority),
+    }
+}
+
+/// Whether a router that was held up takes the role back from whoever took over meanwhile: not if it would not have
+/// taken it as Backup, nor if promotion has to be confirmed. The owner does in any case (§6.1).
+fn insists(params: &Params) -> bool {
+    let preempts = match params.preempt() {
+        Preempt::Immediately | Preempt::After(_) => true,
+        Preempt::Never => params.priority().is_owner(),
+    };
+    preempts && params.gate().is_none()
+}
+
+/// (725) - (770): the election between this Active and another one.
+fn contend(params: &Params, active: Active, now: Instant, advert: Advert, priority: Priority) -> Step {
+    let before = State::Active(active);
+    let second_owner = params.priority().is_owner() && priority.is_owner();
+    match judge(params.priority(), params.primary_address(), priority, advert.source) {
+        // (725) - (745). One last advertisement makes the winner tell the hosts where the addresses are; without it a
+        // winner that never heard of the conflict would leave their caches pointing here.
+        Verdict::RivalWins => lose_to(params, now, advert)
+            .with(advertise(params, Some(params.priority())))
+            .entered_from(before, Cause::Outranked(advert.source))
+            .with_if(second_owner, Action::Alarm(Alarm::SecondOwner(advert.source))),
+        // (750) - (760), new in RFC 9568: assert it at once.
+        Verdict::WeWin => answer(params, active, active.advert_at, Some(advert.source))
+            .with_if(second_owner, Action::Alarm(Alarm::SecondOwner(advert.source))),
+        // An answer would be answered in the same way.
+        Verdict::Indistinguishable => Step::quiet(before).with(Action::Alarm(Alarm::SameAddress(advert.source))),
+    }
+}
+
+/// Advertises at once in answer to a rival that loses, and repairs what the rival told the hosts; within bounds.
+fn answer(params: &Params, active: Active, advert_at: Instant, claimed_by: Option<core::net::IpAddr>) -> Step {
+    let unheeded = match claimed_by {
+        Some(_) => active.unheeded.saturating_add(1),
+        None => 0,
+    };
+    // Once an interval, however often it claims.
+    let alarmed = unheeded > PATIENCE_WITH_RIVALS && active.answers_left == ANSWERS_PER_INTERVAL;
+    let alarm = claimed_by.filter(|_| alarmed);
+    let step = match active.answers_left.checked_sub(1) {
+        Some(answers_left) if params.answer_rivals() => {
+            let active = Active { advert_at, answers_left, unheeded, ..active };
+            Step::quiet(State::Active(advertised(params, active)))
+                .with(advertise(params, Some(params.priority())))
+                .with(Action::Announce)
+        }
+        Some(_) | None => Step::quiet(State::Active(Active { unheeded, ..active })),
+    };
+    match alarm {
+        Some(rival) => step.with(Action::Alarm(Alarm::PersistentRival(rival))),
+        None => step,
+    }
+}
+
+/// Resigns so that whoever is better takes over, keeps serving, and stands with its own priority.
+fn call_election(params: &Params, active: Active, now: Instant) -> Step {
+    let interval = farewell_interval(params);
+    let phase = Phase::Standing(now + params.skew_time(interval));
+    let election_at = re_election_at(params, now);
+    let standing = Active { phase, election_at, unsettled: false, ..active };
+    farewell(params, active, Step::quiet(State::Active(standing)), interval)
+}
+
+/// Resigns in favour of whoever is next, and serves until that one speaks.
+fn hand_over(params: &Params, active: Active, now: Instant, after: After) -> Step {
+    let until = now + params.hand_over().deadline;
+    match active.phase {
+        Phase::Advertising => {
+            let phase = Phase::HandingOver(until, after);
+            let interval = farewell_interval(params);
+            farewell(params, active, Step::quiet(State::Active(Active { phase, ..active })), interval)
+        }
+        // It has resigned already.
+        Phase::Standing(_) => Step::quiet(State::Active(Active { phase: Phase::HandingOver(until, after), ..active })),
+        Phase::HandingOver(until, _) => {
+            Step::quiet(State::Active(Active { phase: Phase::HandingOver(until, after), ..active }))
+        }
+    }
+}
+
+/// The interval that shortens the others' Skew_Time. VRRPv2 does not learn intervals, and none longer than the usual one
+/// is of any use.
+fn farewell_interval(params: &Params) -> Interval {
+    match params.version() {
+        Version::V2 => params.advert_interval(),
+        Version::V3(_) => params.hand_over().interval.min(params.advert_interval()),
+    }
+}
+
+/// A last advertisement with a short interval, by the priority that the others know so that they accept it, and then the
+/// resignation.
+fn farewell(params: &Params, active: Active, step: Step, interval: Interval) -> Step {
+    step.with_if(
+        interval < params.advert_interval(),
+        Action::SendAdvert(Claim { priority: Some(active.advertised), interval }),
+    )
+    .with(Action::SendAdvert(Claim { priority: None, interval }))
+}
+
+/// While it stands in an election it called: the first one that speaks wins, unless it has to be preempted.
+fn on_advert_while_standing(params: &Params, active: Active, now: Instant, advert: Advert) -> Step {
+    let before = State::Active(active);
+    let Phase::Standing(claim_at) = active.phase else { return Step::quiet(before) };
+    let as_backup = Backup {
+        armed_at: now,
+        down_at: claim_at,
+        active_adver_interval: farewell_interval(params),
+        heard: Heard::Resignation,
+        preempt_at: None,
+        stand_back_until: None,
+    };
+    match (advert.priority, hear(params, as_backup, now, advert)) {
+        (Some(_), Backup { heard: Heard::Active, .. }) => {
+            lose_to(params, now, advert).entered_from(before, Cause::Outranked(advert.source))
+        }
+        // One that it preempts, or another resignation.
+        (Some(_) | None, _) => Step::quiet(before),
+    }
+}
+
+/// While it hands over: the first one that speaks is the successor, whatever its priority.
+fn on_advert_of_successor(params: &Params, active: Active, now: Instant, advert: Advert, after: After) -> Step {
+    let before = State::Active(active);
+    let cause = Cause::HandedOver(advert.source);
+    match (advert.priority, after) {
+        (None, _) => Step::quiet(before),
+        (Some(_), After::Stay) => lose_to(params, now, advert).entered_from(before, cause),
+        (Some(_), After::Leave) => Step::quiet(State::new()).with(Action::RemoveAddresses).entered_from(before, cause),
+    }
+}
+
+/// New parameters without leaving the role; a lowered priority calls an election, if it may.
+fn on_new_params(params: &Params, active: Active, now: Instant) -> Step {
+    let advert_at = active.advert_at.min(now + params.advert_interval().as_duration());
+    let active = Active { advert_at, ..active };
+    let fell = params.is_degraded() && params.priority() < active.advertised && params.yields_when_degraded();
+    match (active.phase, active.election_at) {
+        // If one was called a short while ago, the next one is due when it is due.
+        (Phase::Advertising, election_at) if fell && (active.unsettled || election_at.is_none()) => {
+            call_election(params, active, now)
+        }
+        (Phase::Advertising | Phase::Standing(_) | Phase::HandingOver(..), _) => Step::quiet(State::Active(active)),
+    }
+}
+
+/// As the others know it after an advertisement with its present priority.
+fn advertised(params: &Params, active: Active) -> Active {
+    Active { advertised: params.priority(), ..active }
+}
