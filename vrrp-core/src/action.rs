@@ -106,6 +106,7 @@ impl fmt::Display for Cause {
             Self::Fault(Fault::PrimaryAddress) => f.write_str("the interface has no address to send from"),
             Self::Fault(Fault::Application) => f.write_str("the application cannot serve"),
             Self::Fault(Fault::Install) => f.write_str("the virtual addresses could not be installed"),
+            Self::Fault(Fault::Tracking) => f.write_str("something that is tracked is down"),
             Self::Fault(Fault::Group) => f.write_str("another member of the sync group cannot serve"),
             Self::Confirmed => f.write_str("the application is ready"),
             Self::Refused => f.write_str("the application refused"),
@@ -148,6 +149,23 @@ impl fmt::Display for Alarm {
             Self::VridClash(rival) => write!(f, "{rival} uses this virtual router id for other addresses"),
             Self::PartialView => f.write_str("a member of the sync group hears no Active, another one does"),
             Self::SameAddress(rival) => write!(f, "another router advertises from our own address {rival}"),
+        }
+    }
+}
+
+impl Alarm {
+    /// How many kinds of alarms there are.
+    pub(crate) const KINDS: usize = 6;
+
+    /// Which of them this is, from 0.
+    pub(crate) const fn kind(&self) -> usize {
+        match self {
+            Self::SecondOwner(_) => 0,
+            Self::SameAddress(_) => 1,
+            Self::PersistentRival(_) => 2,
+            Self::RejectedPeer(..) => 3,
+            Self::VridClash(_) => 4,
+            Self::PartialView => 5,
         }
     }
 }

@@ -68,6 +68,8 @@ pub enum Fault {
     Application,
     /// A virtual address could not be installed. Tried again after [`Params::fault_hold`](crate::Params::fault_hold).
     Install,
+    /// Something that is tracked is bad ([`track`](crate::track)). Lasts until [`Event::Recovered`].
+    Tracking,
     /// Another member of the sync group has a fault. Lasts until [`Event::Recovered`].
     Group,
     /// Advertisements could not be sent, so the others have taken over. Tried again after
@@ -77,14 +79,14 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 6] =
-        [Self::Link, Self::PrimaryAddress, Self::Application, Self::Group, Self::Install, Self::Send];
+    pub const ALL: [Self; 7] =
+        [Self::Link, Self::PrimaryAddress, Self::Application, Self::Tracking, Self::Group, Self::Install, Self::Send];
 
     /// Whether nothing will report its end, so that only another attempt shows whether it lasts.
     pub const fn is_retried(self) -> bool {
         match self {
             Self::Install | Self::Send => true,
-            Self::Link | Self::PrimaryAddress | Self::Application | Self::Group => false,
+            Self::Link | Self::PrimaryAddress | Self::Application | Self::Tracking | Self::Group => false,
         }
     }
 
@@ -96,6 +98,7 @@ impl Fault {
             Self::Install => 1 << 3,
             Self::Send => 1 << 4,
             Self::Group => 1 << 5,
+            Self::Tracking => 1 << 6,
         }
     }
 }

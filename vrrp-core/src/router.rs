@@ -3,14 +3,19 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::queue::DeadlineQueue;
+use crate::track::Assessment;
 use crate::types::is_host_address;
 use crate::wire::{
-    Accepted, Authentication, ChecksumForm, ChecksumPolicy, Discard, EmitError, Envelope, Expected, Packet, Repr,
+    Accepted, AddressListMatch, Authentication, ChecksumForm, ChecksumPolicy, Discard, EmitError, Envelope, Expected,
+    Packet, Reason, Repr,
 };
-use crate::{Action, Actions, Claim, Counters, Discards, Event, Family, IfIndex, Instant, Params, ParamsError, Role};
-use crate::{State, Version, VirtualRouter, Vrid};
+use crate::{
+    Action, Actions, Alarm, Cause, Claim, Counters, Discards, Event, Family, Fault, IfIndex, Instant, Params,
+    ParamsError, Role, State, Version, VirtualRouter, Vrid, sync_group,
+};
 
 /// One virtual router as [`VrrpRouter::add`] takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +68,9 @@ pub enum ConfigError {
         /// The family.
         family: Family,
     },
+    /// A virtual router is in one sync group at most.
+    #[error("virtual router {0} is in another sync group already")]
+    OtherGroup(Vrid),
     /// VRRPv3 has no authentication field (RFC 9568 §9).
     #[error("virtual router {0} has a password, but {1} carries none: leave it out, or use VRRPv2")]
     Authentication(Vrid, Version),
@@ -123,7 +131,18 @@ pub struct VrrpRouter {
     actions: VecDeque<(RouterId, Action)>,
     discards: Discards,
     generation: u64,
+    groups: Vec<Option<Group>>,
 }
+
+/// Virtual routers that are one election.
+#[derive(Clone, Debug)]
+struct Group {
+    members: Vec<RouterId>,
+}
+
+/// Names a sync group of a [`VrrpRouter`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(usize);
 
 /// What is unique on a host.
 type Key = (IfIndex, Family, Vrid);
@@ -137,7 +156,14 @@ struct Slot {
     /// The form that a peer was last heard to use.
     heard_checksum: Option<ChecksumForm>,
     counters: Counters,
+    /// The sync group that it is a member of.
+    group: Option<usize>,
+    /// When an alarm of each kind was last raised.
+    alarmed: [Option<Instant>; Alarm::KINDS],
 }
+
+/// Least time between two alarms of one kind from one virtual router.
+const ALARM_PERIOD: Duration = Duration::from_secs(60);
 
 impl VrrpRouter {
     /// A VRRP Router without virtual routers.
@@ -164,6 +190,8 @@ impl VrrpRouter {
             config,
             heard_checksum: None,
             counters: Counters::default(),
+            group: None,
+            alarmed: [None; Alarm::KINDS],
         };
         match self.slots.get_mut(slot) {
             Some(place) => *place = Some(entry),
@@ -178,6 +206,9 @@ impl VrrpRouter {
     pub fn remove(&mut self, id: RouterId) -> Option<VirtualRouterConfig> {
         self.slot(id)?;
         let entry = self.slots.get_mut(id.slot)?.take()?;
+        if let Some(group) = entry.group.and_then(|group| self.groups.get_mut(group)).and_then(Option::as_mut) {
+            group.members.retain(|member| *member != id);
+        }
         if let Some(key) = entry.key() {
             self.by_key.remove(&key);
         }
@@ -247,10 +278,22 @@ impl VrrpRouter {
         let slot = *self.by_key.get(&(interface, Family::of(envelope.source), vrid)).ok_or(unknown)?;
         let entry = self.slots.get_mut(slot).and_then(Option::as_mut).ok_or(unknown)?;
         let id = RouterId { slot, generation: entry.generation };
-        let accepted = packet.accept(envelope, &entry.expected())?;
-        entry.note(&accepted);
-        self.apply(now, id, Event::Advert(accepted.advert));
-        Ok(id)
+        match packet.accept(envelope, &entry.expected()) {
+            Ok(accepted) => {
+                entry.note(&accepted);
+                if accepted.notes.address_list == AddressListMatch::Disjoint {
+                    self.raise(now, id, Alarm::VridClash(envelope.source));
+                }
+                self.apply(now, id, Event::Advert(accepted.advert));
+                Ok(id)
+            }
+            Err(discard) => {
+                if let Some(alarm) = alarm_of(envelope.source, discard) {
+                    self.raise(now, id, alarm);
+                }
+                Err(discard)
+            }
+        }
     }
 
     fn count_discard(&mut self, interface: IfIndex, family: Option<Family>, payload: &[u8], discard: Discard) {
@@ -269,13 +312,66 @@ impl VrrpRouter {
         self.apply(now, id, event);
     }
 
+    /// Makes virtual routers one election: they take over only together, and if one cannot serve or loses, all leave.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unknown`] if one is not there; [`ConfigError::OtherGroup`] if one is in a group already.
+    pub fn add_group(&mut self, now: Instant, members: &[RouterId]) -> Result<GroupId, ConfigError> {
+        for id in members {
+            let entry = self.slot(*id).ok_or(ConfigError::Unknown)?;
+            if entry.group.is_some() {
+                return Err(ConfigError::OtherGroup(entry.config.vrid));
+            }
+        }
+        let group = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
+        let entry = Some(Group { members: members.to_vec() });
+        match self.groups.get_mut(group) {
+            Some(place) => *place = entry,
+            None => self.groups.push(entry),
+        }
+        for id in members {
+            if let Some(entry) = self.slot_mut(*id) {
+                entry.group = Some(group);
+            }
+        }
+        self.follow_group(now, group);
+        Ok(GroupId(group))
+    }
+
+    /// Makes the members of a group elections of their own again.
+    pub fn remove_group(&mut self, now: Instant, group: GroupId) {
+        let Some(Group { members }) = self.groups.get_mut(group.0).and_then(Option::take) else { return };
+        for id in members {
+            if let Some(entry) = self.slot_mut(id) {
+                entry.group = None;
+            }
+            self.apply(now, id, Event::Recovered(Fault::Group));
+        }
+    }
+
+    /// Takes over what came of everything that is tracked for a virtual router.
+    pub fn set_assessment(&mut self, now: Instant, id: RouterId, assessment: Assessment) {
+        let Some(entry) = self.slot_mut(id) else { return };
+        let params = entry.router.params().with_effective_priority(assessment.priority);
+        if params != *entry.router.params() {
+            entry.config.params = params;
+            let actions = entry.router.set_params(now, params);
+            self.queue(now, id, actions);
+        }
+        let event = match assessment.fault {
+            true => Event::Fault(Fault::Tracking),
+            false => Event::Recovered(Fault::Tracking),
+        };
+        self.apply(now, id, event);
+    }
+
     /// Fires every deadline that has come. Call it after the datagrams that are waiting; early calls do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, slot)) = self.deadlines.next()
             && at <= now
         {
             match self.slots.get(slot).and_then(Option::as_ref).map(|entry| entry.generation) {
-                Some(generation) => self.apply(now, RouterId { slot, generation }, Event::Timeout),
+                Some(generation) => self.fire(now, RouterId { slot, generation }),
                 None => self.deadlines.set(slot, None),
             }
         }
@@ -308,7 +404,7 @@ impl VrrpRouter {
         check(&changed)?;
         entry.config = changed;
         let actions = entry.router.set_params(now, params);
-        self.queue(id, actions);
+        self.queue(now, id, actions);
         Ok(())
     }
 
@@ -324,7 +420,7 @@ impl VrrpRouter {
     ) -> Result<(), ConfigError> {
         let entry = self.slot_mut(id).ok_or(ConfigError::Unknown)?;
         let actions = entry.router.set_primary_address(now, address)?;
-        self.queue(id, actions);
+        self.queue(now, id, actions);
         Ok(())
     }
 
@@ -403,25 +499,121 @@ impl VrrpRouter {
         self.slots.get_mut(id.slot)?.as_mut().filter(|entry| entry.generation == id.generation)
     }
 
-    fn apply(&mut self, now: Instant, id: RouterId, event: Event) {
-        if let Some(entry) = self.slot_mut(id) {
-            let actions = entry.router.handle_event(now, event);
-            self.queue(id, actions);
+    /// A deadline has come. A Backup in a sync group goes only with the whole group.
+    fn fire(&mut self, now: Instant, id: RouterId) {
+        let Some(entry) = self.slot(id) else { return };
+        let group = entry.group.filter(|_| entry.router.state().role() == Role::Backup);
+        let Some(group) = group else { return self.apply(now, id, Event::Timeout) };
+        if sync_group::may_promote(now, self.member_states(group)) {
+            for member in self.members(group) {
+                self.apply(now, member, Event::Timeout);
+            }
+            return;
+        }
+        // Asked again when another member's time comes, and when this one hears something.
+        self.deadlines.set(id.slot, None);
+        let partial = sync_group::hears_an_active(self.member_states(group));
+        if partial {
+            self.raise(now, id, Alarm::PartialView);
         }
     }
 
-    /// Takes over what a step led to: its actions, its deadline.
-    fn queue(&mut self, id: RouterId, actions: Actions) {
-        let Some(entry) = self.slots.get_mut(id.slot).and_then(Option::as_mut) else { return };
-        for action in actions {
-            if let Action::Transition(transition) = action
-                && transition.to == Role::Active
-            {
-                entry.counters.became_active += 1;
+    fn members(&self, group: usize) -> Vec<RouterId> {
+        self.groups.get(group).and_then(Option::as_ref).map(|group| group.members.clone()).unwrap_or_default()
+    }
+
+    fn member_states(&self, group: usize) -> impl Iterator<Item = State> + '_ {
+        let members = self.groups.get(group).and_then(Option::as_ref).map(|group| group.members.as_slice());
+        members.unwrap_or_default().iter().filter_map(|id| self.state(*id))
+    }
+
+    /// Gives the members of a group what follows from each other's state.
+    fn follow_group(&mut self, now: Instant, group: usize) {
+        let members = self.members(group);
+        for id in &members {
+            let others = members.iter().filter(|other| *other != id).filter_map(|other| self.state(*other));
+            let faulty = others.into_iter().any(sync_group::has_own_fault);
+            let known = self.state(*id).is_some_and(|state| state.faults().contains(Fault::Group));
+            match (faulty, known) {
+                (true, false) => self.apply(now, *id, Event::Fault(Fault::Group)),
+                (false, true) => self.apply(now, *id, Event::Recovered(Fault::Group)),
+                (true, true) | (false, false) => {}
             }
-            self.actions.push_back((id, action));
         }
+    }
+
+    /// A member gave up the role: the others do too.
+    fn leave_together(&mut self, now: Instant, group: usize, first: RouterId) {
+        for id in self.members(group) {
+            if id != first && self.state(id).is_some_and(sync_group::claims) {
+                self.apply(now, id, Event::StepDown);
+            }
+        }
+    }
+
+    fn apply(&mut self, now: Instant, id: RouterId, event: Event) {
+        if let Some(entry) = self.slot_mut(id) {
+            let actions = entry.router.handle_event(now, event);
+            self.queue(now, id, actions);
+        }
+    }
+
+    /// Takes over what a step led to: its actions, its deadline, and what follows for its sync group.
+    fn queue(&mut self, now: Instant, id: RouterId, actions: Actions) {
+        let Some(entry) = self.slots.get_mut(id.slot).and_then(Option::as_mut) else { return };
         self.deadlines.set(id.slot, entry.router.poll_timeout());
+        let group = entry.group;
+        let mut transition = None;
+        for action in actions {
+            match action {
+                Action::Alarm(alarm) => self.raise(now, id, alarm),
+                Action::Transition(change) => {
+                    transition = Some(change);
+                    if change.to == Role::Active
+                        && let Some(entry) = self.slot_mut(id)
+                    {
+                        entry.counters.became_active += 1;
+                    }
+                    self.actions.push_back((id, action));
+                }
+                Action::SendAdvert(_)
+                | Action::InstallAddresses
+                | Action::RemoveAddresses
+                | Action::Announce
+                | Action::Prepare(_) => self.actions.push_back((id, action)),
+            }
+        }
+        if let (Some(group), Some(change)) = (group, transition) {
+            let claimed = matches!(change.from, Role::Claimant | Role::Active);
+            if claimed && matches!(change.to, Role::Initialize | Role::Backup) && change.cause != Cause::Group {
+                self.leave_together(now, group, id);
+            }
+            self.follow_group(now, group);
+        }
+    }
+
+    /// Raises an alarm, unless one of its kind was raised a short while ago.
+    fn raise(&mut self, now: Instant, id: RouterId, alarm: Alarm) {
+        let Some(last) = self.slot_mut(id).and_then(|entry| entry.alarmed.get_mut(alarm.kind())) else { return };
+        if last.is_none_or(|last| now >= last + ALARM_PERIOD) {
+            *last = Some(now);
+            self.actions.push_back((id, Action::Alarm(alarm)));
+        }
+    }
+}
+
+/// What a discarded packet for a virtual router of ours may mean, beyond being garbage.
+fn alarm_of(source: IpAddr, discard: Discard) -> Option<Alarm> {
+    match discard.reason() {
+        reason @ (Reason::Version
+        | Reason::Checksum
+        | Reason::AuthType
+        | Reason::AuthTypeMismatch
+        | Reason::AuthFailure
+        | Reason::Interval
+        | Reason::AddressList) => Some(Alarm::RejectedPeer(source, reason)),
+        Reason::SelfReceived => Some(Alarm::SameAddress(source)),
+        _ => None,
     }
 }
 
@@ -437,6 +629,7 @@ impl Slot {
     fn expected(&self) -> Expected<'_> {
         Expected {
             interval: self.router.params().advert_interval(),
+            any_v2_interval: self.router.params().learns_v2_interval(),
             authentication: self.config.authentication,
             addresses: &self.config.addresses,
             primary: self.router.params().primary_address(),

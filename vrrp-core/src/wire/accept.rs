@@ -15,6 +15,8 @@ pub struct Expected<'e> {
     pub vrid: Vrid,
     /// The local `Advertisement_Interval`: VRRPv2 drops any other (RFC 3768 §7.1), VRRPv3 notes it.
     pub interval: Interval,
+    /// VRRPv2: accept other intervals too, and note them as in VRRPv3.
+    pub any_v2_interval: bool,
     /// VRRPv2 only (RFC 2338 §5.3.6); VRRPv3 has no authentication field and does not look at this.
     pub authentication: Authentication,
     /// The local list of virtual addresses, in any order.
@@ -43,6 +45,7 @@ impl Expected<'_> {
             version,
             vrid,
             interval: Interval::DEFAULT,
+            any_v2_interval: false,
             authentication: Authentication::None,
             addresses: &[],
             primary: None,
@@ -151,7 +154,7 @@ impl Packet<'_> {
             unknown => return Err(Discard::AuthType(unknown)),
         }
         let interval = self.checked_interval()?;
-        if interval != expected.interval {
+        if interval != expected.interval && !expected.any_v2_interval {
             return Err(Discard::Interval(self.interval_centiseconds()));
         }
         self.check_count()?;
