@@ -127,3 +127,114 @@ mod wire {
         });
     }
 }
+
+/// What signatures cost: of an advertisement of one address over VRRPv3 and IPv4, and of one of 89 over IPv6, the most
+/// that an Ethernet frame holds.
+mod hmac {
+    use std::net::IpAddr;
+
+    use divan::{Bencher, black_box};
+    use vrrp_core::hmac::{Authenticator, Config, Key, KeyId, Keys, Sequence, Signer, WallClock};
+    use vrrp_core::wire::{ChecksumForm, Envelope, Expected, Packet, Repr};
+    use vrrp_core::{Family, Interval, Version, Vrid};
+
+    const WALL: WallClock = WallClock::new(1_795_173_240, 500_000_000);
+
+    #[derive(Clone, Copy, Debug)]
+    enum Case {
+        OneAddress,
+        FullFrame,
+    }
+
+    const CASES: [Case; 2] = [Case::OneAddress, Case::FullFrame];
+
+    struct Advertised {
+        version: Version,
+        envelope: Envelope,
+        addresses: Vec<IpAddr>,
+    }
+
+    impl Advertised {
+        fn new(case: Case) -> Self {
+            let (family, source, first, count) = match case {
+                Case::OneAddress => (Family::V4, "192.0.2.2", "192.0.2.100", 1),
+                Case::FullFrame => (Family::V6, "fe80::2", "fe80::100", 89),
+            };
+            let envelope = Envelope { source: source.parse().unwrap(), destination: family.group(), ttl: Some(255) };
+            Self { version: Version::V3(family), envelope, addresses: vec![first.parse().unwrap(); count] }
+        }
+
+        fn repr(&self) -> Repr<'_> {
+            Repr::new(self.version, Vrid::new(51).unwrap(), &self.addresses)
+        }
+
+        fn expected(&self) -> Expected<'_> {
+            let mut expected = Expected::new(self.version, Vrid::new(51).unwrap());
+            expected.addresses = &self.addresses;
+            expected
+        }
+
+        fn payload(&self) -> Vec<u8> {
+            let (key, mut buffer) = (key(), vec![0; Repr::MAX_SIGNED_LEN]);
+            let signer = Signer { key_id: KeyId::new(1).unwrap(), key: &key, sequence: Sequence::at(WALL) };
+            let Envelope { source, destination, .. } = self.envelope;
+            let form = ChecksumForm::PseudoHeader;
+            let length = self.repr().emit_signed(source, destination, form, signer, &mut buffer).unwrap();
+            buffer.truncate(length);
+            buffer
+        }
+    }
+
+    fn key() -> Key {
+        Key::new(&[7; 32]).unwrap()
+    }
+
+    fn authenticator() -> Authenticator {
+        Authenticator::new(Config::new(Keys::new(KeyId::new(1).unwrap(), key()), Interval::DEFAULT))
+    }
+
+    /// The code alone.
+    #[divan::bench(args = CASES)]
+    fn verify(bencher: Bencher<'_, '_>, case: Case) {
+        let advertised = Advertised::new(case);
+        let (payload, key) = (advertised.payload(), key());
+        let packet = Packet::parse_signed(&advertised.envelope, &payload).unwrap();
+        bencher.bench_local(|| black_box(&packet).is_signed_by(advertised.envelope.source, black_box(&key)));
+    }
+
+    /// From the payload of the datagram to the event for the election.
+    #[divan::bench(args = CASES)]
+    fn receive(bencher: Bencher<'_, '_>, case: Case) {
+        let advertised = Advertised::new(case);
+        let (payload, expected, hmac) = (advertised.payload(), advertised.expected(), authenticator());
+        bencher.bench_local(|| {
+            black_box(&hmac).receive(WALL, &advertised.envelope, black_box(&payload), black_box(&expected)).unwrap()
+        });
+    }
+
+    /// From the payload to the reason to drop it, for one that is too old: what a flood of replays costs each.
+    #[divan::bench]
+    fn receive_stale(bencher: Bencher<'_, '_>) {
+        let advertised = Advertised::new(Case::OneAddress);
+        let (payload, expected, hmac) = (advertised.payload(), advertised.expected(), authenticator());
+        let later = WallClock::new(WALL.seconds() + 60, 0);
+        bencher.bench_local(|| {
+            black_box(&hmac)
+                .receive(later, &advertised.envelope, black_box(&payload), black_box(&expected))
+                .unwrap_err()
+        });
+    }
+
+    /// From the fields to the payload with its trailer.
+    #[divan::bench(args = CASES)]
+    fn sign(bencher: Bencher<'_, '_>, case: Case) {
+        let advertised = Advertised::new(case);
+        let (repr, mut hmac, mut buffer) = (advertised.repr(), authenticator(), [0; Repr::MAX_SIGNED_LEN]);
+        let Envelope { source, destination, .. } = advertised.envelope;
+        bencher.bench_local(|| {
+            let stamp = hmac.stamp(WALL);
+            hmac.emit(stamp, black_box(&repr), source, destination, ChecksumForm::PseudoHeader, black_box(&mut buffer))
+                .unwrap()
+        });
+    }
+}

@@ -22,6 +22,10 @@ pub struct Counters {
     pub address_list_differs: u64,
     /// Accepted with the checksum form that this router does not send (VRRPv3 over IPv4).
     pub other_checksum_form: u64,
+    /// Accepted without a signature although this router has keys: not in enforce mode (feature `auth-hmac`).
+    pub adverts_unsigned: u64,
+    /// Accepted although the sender's clock is more than half a window from ours (feature `auth-hmac`).
+    pub clock_skewed: u64,
     /// Discarded, by reason.
     pub discards: Discards,
 }

@@ -1,5 +1,10 @@
 //! A VRRP Router: many virtual routers, one stream of actions, one deadline (feature `alloc`).
 
+#[cfg(feature = "auth-hmac")]
+mod signed;
+
+#[cfg(feature = "auth-hmac")]
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -74,6 +79,12 @@ pub enum ConfigError {
     /// VRRPv3 has no authentication field (RFC 9568 §9).
     #[error("virtual router {0} has a password, but {1} carries none: leave it out, or use VRRPv2")]
     Authentication(Vrid, Version),
+    /// With `auth_hmac` VRRPv2 has no password: keepalived sends none then, and drops ours.
+    #[error("virtual router {0} has a password and auth_hmac: leave one of them out")]
+    PasswordAndHmac(Vrid),
+    /// Signatures carry the time of day.
+    #[error("virtual router {0} cannot sign without the time of day: call set_wall_clock first")]
+    NoWallClock(Vrid),
     /// The virtual router is not there (any more).
     #[error("no such virtual router: it was removed")]
     Unknown,
@@ -132,6 +143,8 @@ pub struct VrrpRouter {
     discards: Discards,
     generation: u64,
     groups: Vec<Option<Group>>,
+    #[cfg(feature = "auth-hmac")]
+    clock: signed::Clock,
 }
 
 /// Virtual routers that are one election.
@@ -160,6 +173,8 @@ struct Slot {
     group: Option<usize>,
     /// When an alarm of each kind was last raised.
     alarmed: [Option<Instant>; Alarm::KINDS],
+    #[cfg(feature = "auth-hmac")]
+    hmac: Option<Box<crate::hmac::Authenticator>>,
 }
 
 /// Least time between two alarms of one kind from one virtual router.
@@ -192,6 +207,8 @@ impl VrrpRouter {
             counters: Counters::default(),
             group: None,
             alarmed: [None; Alarm::KINDS],
+            #[cfg(feature = "auth-hmac")]
+            hmac: None,
         };
         match self.slots.get_mut(slot) {
             Some(place) => *place = Some(entry),
@@ -272,23 +289,41 @@ impl VrrpRouter {
         envelope: &Envelope,
         payload: &[u8],
     ) -> Result<RouterId, Discard> {
+        #[cfg(feature = "auth-hmac")]
+        if let Some(result) = self.accept_signed(now, interface, envelope, payload) {
+            return result;
+        }
         let packet = Packet::parse(envelope, payload)?;
         let unknown = Discard::Vrid(packet.vrid_octet());
         let vrid = packet.vrid().ok_or(unknown)?;
         let slot = *self.by_key.get(&(interface, Family::of(envelope.source), vrid)).ok_or(unknown)?;
         let entry = self.slots.get_mut(slot).and_then(Option::as_mut).ok_or(unknown)?;
         let id = RouterId { slot, generation: entry.generation };
-        match packet.accept(envelope, &entry.expected()) {
+        let result = packet.accept(envelope, &entry.expected());
+        self.take(now, id, envelope.source, result)
+    }
+
+    /// Takes over what came of the checks of one virtual router.
+    fn take(
+        &mut self,
+        now: Instant,
+        id: RouterId,
+        source: IpAddr,
+        result: Result<Accepted, Discard>,
+    ) -> Result<RouterId, Discard> {
+        match result {
             Ok(accepted) => {
-                entry.note(&accepted);
+                if let Some(entry) = self.slot_mut(id) {
+                    entry.note(&accepted);
+                }
                 if accepted.notes.address_list == AddressListMatch::Disjoint {
-                    self.raise(now, id, Alarm::VridClash(envelope.source));
+                    self.raise(now, id, Alarm::VridClash(source));
                 }
                 self.apply(now, id, Event::Advert(accepted.advert));
                 Ok(id)
             }
             Err(discard) => {
-                if let Some(alarm) = alarm_of(envelope.source, discard) {
+                if let Some(alarm) = alarm_of(source, discard) {
                     self.raise(now, id, alarm);
                 }
                 Err(discard)
@@ -425,24 +460,32 @@ impl VrrpRouter {
     }
 
     /// Builds the advertisement of [`Action::SendAdvert`] in `buffer`, which 1036 octets suffice for over IPv4 and 4088
-    /// over IPv6.
+    /// over IPv6, each and 28 more for one that is signed.
     ///
     /// # Errors
     /// [`AdvertError`]: what is missing.
     pub fn build_advert(&mut self, id: RouterId, claim: Claim, buffer: &mut [u8]) -> Result<Outgoing, AdvertError> {
-        let entry = self.slot_mut(id).ok_or(AdvertError::Unknown)?;
-        let source = entry.router.params().primary_address().ok_or(AdvertError::NoPrimaryAddress)?;
-        let destination = entry.family().group();
-        let repr = Repr {
-            version: entry.router.params().version(),
-            vrid: entry.config.vrid,
-            priority: claim.priority,
-            interval: claim.interval,
-            authentication: entry.config.authentication,
-            addresses: &entry.config.addresses,
-        };
-        let len = repr.emit(source, destination, entry.checksum_form(), buffer)?;
-        Ok(Outgoing { interface: entry.interface, source, destination, len })
+        #[cfg(feature = "auth-hmac")]
+        self.stamp(id, false)?;
+        let entry = self.slot(id).ok_or(AdvertError::Unknown)?;
+        entry.emit(claim, entry.family().group(), buffer)
+    }
+
+    /// Builds one more copy of the advertisement that was built last, for another destination. A receiver takes the
+    /// copies for one advertisement: if they are signed, they have one sequence.
+    ///
+    /// # Errors
+    /// [`AdvertError`]: what is missing.
+    pub fn build_copy(
+        &mut self,
+        id: RouterId,
+        claim: Claim,
+        destination: IpAddr,
+        buffer: &mut [u8],
+    ) -> Result<Outgoing, AdvertError> {
+        #[cfg(feature = "auth-hmac")]
+        self.stamp(id, true)?;
+        self.slot(id).ok_or(AdvertError::Unknown)?.emit(claim, destination, buffer)
     }
 
     /// Counts an advertisement that was sent.
@@ -560,6 +603,8 @@ impl VrrpRouter {
 
     /// Takes over what a step led to: its actions, its deadline, and what follows for its sync group.
     fn queue(&mut self, now: Instant, id: RouterId, actions: Actions) {
+        #[cfg(feature = "auth-hmac")]
+        self.clock.tick(now);
         let Some(entry) = self.slots.get_mut(id.slot).and_then(Option::as_mut) else { return };
         self.deadlines.set(id.slot, entry.router.poll_timeout());
         let group = entry.group;
@@ -610,6 +655,12 @@ fn alarm_of(source: IpAddr, discard: Discard) -> Option<Alarm> {
         | Reason::AuthType
         | Reason::AuthTypeMismatch
         | Reason::AuthFailure
+        | Reason::AuthExtMissing
+        | Reason::AuthExtMalformed
+        | Reason::AuthExtStale
+        | Reason::AuthExtUnknownKey
+        | Reason::AuthExtInvalidHmac
+        | Reason::AuthExtReplay
         | Reason::Interval
         | Reason::AddressList) => Some(Alarm::RejectedPeer(source, reason)),
         Reason::SelfReceived => Some(Alarm::SameAddress(source)),
@@ -635,6 +686,37 @@ impl Slot {
             primary: self.router.params().primary_address(),
             ..Expected::new(self.router.params().version(), self.config.vrid)
         }
+    }
+
+    fn emit(&self, claim: Claim, destination: IpAddr, buffer: &mut [u8]) -> Result<Outgoing, AdvertError> {
+        let source = self.router.params().primary_address().ok_or(AdvertError::NoPrimaryAddress)?;
+        let repr = Repr {
+            version: self.router.params().version(),
+            vrid: self.config.vrid,
+            priority: claim.priority,
+            interval: claim.interval,
+            authentication: self.config.authentication,
+            addresses: &self.config.addresses,
+        };
+        let len = self.write(&repr, source, destination, buffer)?;
+        Ok(Outgoing { interface: self.interface, source, destination, len })
+    }
+
+    fn write(
+        &self,
+        repr: &Repr<'_>,
+        source: IpAddr,
+        destination: IpAddr,
+        buffer: &mut [u8],
+    ) -> Result<usize, EmitError> {
+        // Whoever gets here has drawn a stamp, if there are keys: see `VrrpRouter::stamp`.
+        #[cfg(feature = "auth-hmac")]
+        if let Some(hmac) = &self.hmac
+            && let Some(stamp) = hmac.last_stamp()
+        {
+            return hmac.emit(stamp, repr, source, destination, self.checksum_form(), buffer);
+        }
+        repr.emit(source, destination, self.checksum_form(), buffer)
     }
 
     /// The form that the next advertisement is sent in.

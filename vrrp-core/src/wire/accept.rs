@@ -131,7 +131,7 @@ impl Packet<'_> {
     }
 
     /// Version, checksum form, VRID. An advertisement of the other family is another virtual router's (RFC 9568 §6.4).
-    fn check_version(&self, expected: &Expected<'_>) -> Result<(), Discard> {
+    pub(crate) fn check_version(&self, expected: &Expected<'_>) -> Result<(), Discard> {
         if self.version().number() != expected.version.number() {
             return Err(Discard::Version(self.version().number()));
         }
@@ -197,7 +197,7 @@ impl Packet<'_> {
 }
 
 /// Sent to where this router listens, by another router, and by one that may.
-fn check_addressing(envelope: &Envelope, expected: &Expected<'_>) -> Result<(), Discard> {
+pub(crate) fn check_addressing(envelope: &Envelope, expected: &Expected<'_>) -> Result<(), Discard> {
     if envelope.destination != expected.destination {
         Err(Discard::Destination)
     } else if Some(envelope.source) == expected.primary {

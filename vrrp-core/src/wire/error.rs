@@ -68,6 +68,30 @@ pub enum Discard {
     /// The password is another one (RFC 2338 §5.3.6.2).
     #[error("the password is not the configured one")]
     AuthFailure,
+    /// No trailer, where `auth_hmac` calls for one.
+    #[error("no signature: the sender has no auth_hmac, or does not sign yet")]
+    AuthExtMissing,
+    /// A trailer whose type is not 1 or whose reserved octets are not zero: another revision of `auth_hmac`.
+    #[error("the trailer is none of auth_hmac as of keepalived 2.4.2")]
+    AuthExtMalformed,
+    /// Signed too long ago, or too far in the future.
+    #[error("signed {age} s ago by our clock, which is not within {window} s: set the clocks of both hosts")]
+    AuthExtStale {
+        /// Whole seconds; negative if it is in the future.
+        age: i32,
+        /// Seconds that pass.
+        window: u16,
+    },
+    /// Signed with a key that is not known here.
+    #[error("signed with key {0}, which is not configured here")]
+    AuthExtUnknownKey(u8),
+    /// The code is not the one that the key gives: another key of the same number, a forgery, or an address that was
+    /// translated.
+    #[error("the signature does not verify")]
+    AuthExtInvalidHmac,
+    /// Not later than what was last accepted from this sender.
+    #[error("a replay: not later than the last advertisement of this sender")]
+    AuthExtReplay,
     /// No address in the list (RFC 9568 §5.2.5, erratum 8299).
     #[error("the address list is empty")]
     CountZero,
@@ -102,6 +126,12 @@ impl Discard {
             Self::AuthType(_) => Reason::AuthType,
             Self::AuthTypeMismatch => Reason::AuthTypeMismatch,
             Self::AuthFailure => Reason::AuthFailure,
+            Self::AuthExtMissing => Reason::AuthExtMissing,
+            Self::AuthExtMalformed => Reason::AuthExtMalformed,
+            Self::AuthExtStale { .. } => Reason::AuthExtStale,
+            Self::AuthExtUnknownKey(_) => Reason::AuthExtUnknownKey,
+            Self::AuthExtInvalidHmac => Reason::AuthExtInvalidHmac,
+            Self::AuthExtReplay => Reason::AuthExtReplay,
             Self::CountZero => Reason::CountZero,
             Self::Interval(_) => Reason::Interval,
             Self::AddressList => Reason::AddressList,
@@ -158,6 +188,18 @@ pub enum Reason {
     AuthTypeMismatch,
     /// [`Discard::AuthFailure`]; no RFC 8347 counter (RFC 2787 `vrrpStatsAuthFailures`).
     AuthFailure,
+    /// [`Discard::AuthExtMissing`]; no RFC 8347 counter.
+    AuthExtMissing,
+    /// [`Discard::AuthExtMalformed`]; no RFC 8347 counter.
+    AuthExtMalformed,
+    /// [`Discard::AuthExtStale`]; no RFC 8347 counter.
+    AuthExtStale,
+    /// [`Discard::AuthExtUnknownKey`]; no RFC 8347 counter.
+    AuthExtUnknownKey,
+    /// [`Discard::AuthExtInvalidHmac`]; no RFC 8347 counter.
+    AuthExtInvalidHmac,
+    /// [`Discard::AuthExtReplay`]; no RFC 8347 counter.
+    AuthExtReplay,
     /// [`Discard::CountZero`]; RFC 8347 `packet-length-errors`.
     CountZero,
     /// [`Discard::Interval`]; RFC 8347 `interval-errors`.
@@ -171,7 +213,7 @@ impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of the checks; `ALL[n].index()` is `n`.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::IpHeader,
         Self::Truncated,
         Self::Fragment,
@@ -190,6 +232,12 @@ impl Reason {
         Self::AuthType,
         Self::AuthTypeMismatch,
         Self::AuthFailure,
+        Self::AuthExtMissing,
+        Self::AuthExtMalformed,
+        Self::AuthExtStale,
+        Self::AuthExtUnknownKey,
+        Self::AuthExtInvalidHmac,
+        Self::AuthExtReplay,
         Self::CountZero,
         Self::Interval,
         Self::AddressList,
@@ -232,9 +280,15 @@ impl Reason {
             Self::AuthType => (15, "auth-type", None),
             Self::AuthTypeMismatch => (16, "auth-type-mismatch", None),
             Self::AuthFailure => (17, "auth-failure", None),
-            Self::CountZero => (18, "count-zero", Some("packet-length-errors")),
-            Self::Interval => (19, "interval", Some("interval-errors")),
-            Self::AddressList => (20, "address-list", Some("address-list-errors")),
+            Self::AuthExtMissing => (18, "auth-ext-missing", None),
+            Self::AuthExtMalformed => (19, "auth-ext-malformed", None),
+            Self::AuthExtStale => (20, "auth-ext-stale", None),
+            Self::AuthExtUnknownKey => (21, "auth-ext-unknown-key", None),
+            Self::AuthExtInvalidHmac => (22, "auth-ext-invalid-hmac", None),
+            Self::AuthExtReplay => (23, "auth-ext-replay", None),
+            Self::CountZero => (24, "count-zero", Some("packet-length-errors")),
+            Self::Interval => (25, "interval", Some("interval-errors")),
+            Self::AddressList => (26, "address-list", Some("address-list-errors")),
         }
     }
 }

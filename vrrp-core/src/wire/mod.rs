@@ -31,11 +31,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod accept;
+pub(crate) mod accept;
 mod auth;
 mod checksum;
 mod envelope;
 mod error;
+#[cfg(feature = "auth-hmac")]
+pub(crate) mod hmac;
 mod packet;
 mod repr;
 

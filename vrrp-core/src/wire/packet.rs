@@ -5,6 +5,8 @@ use core::iter::FusedIterator;
 use core::net::IpAddr;
 use core::slice;
 
+#[cfg(feature = "auth-hmac")]
+use super::hmac::{Key, Trailer};
 use super::{ADVERTISEMENT, AUTH_LEN, ChecksumForm, Discard, Envelope, HEADER_LEN, InternetChecksum, PROTOCOL, TTL};
 use super::{AddressListMatch, message_len};
 use crate::{Family, Interval, Priority, Version, Vrid};
@@ -30,6 +32,8 @@ pub struct Packet<'a> {
     header: [u8; HEADER_LEN],
     addresses: &'a [u8],
     auth_data: Option<&'a [u8; AUTH_LEN]>,
+    #[cfg(feature = "auth-hmac")]
+    trailer: Option<&'a [u8; Trailer::LEN]>,
 }
 
 impl<'a> Packet<'a> {
@@ -41,6 +45,25 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// The [`Discard`] to count.
     pub fn parse(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
+        Self::dissect(envelope, payload)?.check_checksum(envelope, payload)
+    }
+
+    /// As [`parse`](Self::parse), but 28 octets after the message are a [`trailer`](Self::trailer) and no wrong length.
+    /// Over IPv6 the checksum covers it, over IPv4 it does not.
+    ///
+    /// Nothing is authentic by that: for a virtual router with keys see
+    /// [`Authenticator::receive`](crate::hmac::Authenticator::receive).
+    ///
+    /// # Errors
+    /// The [`Discard`] to count.
+    #[cfg(feature = "auth-hmac")]
+    pub fn parse_signed(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
+        Self::dissect_signed(envelope, payload)?.check_checksum_signed(envelope, payload)
+    }
+
+    /// All the checks of [`parse`](Self::parse) but the checksum.
+    #[inline]
+    fn dissect(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
         let family = envelope.check()?;
         let (header, rest) = payload.split_first_chunk::<HEADER_LEN>().ok_or(Discard::TooShort)?;
         let [version_type, _, _, count, _, _, _, _] = *header;
@@ -68,8 +91,59 @@ impl<'a> Packet<'a> {
             Version::V3(_) => return Err(wrong_length()),
         };
 
-        let checksum_form = verify(version, envelope, payload)?;
-        Ok(Self { version, checksum_form, header: *header, addresses, auth_data })
+        Ok(Self {
+            version,
+            checksum_form: None,
+            header: *header,
+            addresses,
+            auth_data,
+            #[cfg(feature = "auth-hmac")]
+            trailer: None,
+        })
+    }
+
+    /// The packet, if the checksum over `covered` verifies.
+    #[inline]
+    fn check_checksum(self, envelope: &Envelope, covered: &[u8]) -> Result<Self, Discard> {
+        Ok(Self { checksum_form: verify(self.version, envelope, covered)?, ..self })
+    }
+
+    /// All the checks of [`parse_signed`](Self::parse_signed) but the checksum, which says nothing until the trailer is
+    /// known to be authentic.
+    ///
+    /// Only the length tells whether there is a trailer, never what is in it.
+    #[cfg(feature = "auth-hmac")]
+    pub(crate) fn dissect_signed(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
+        match payload.split_last_chunk() {
+            Some((message, trailer)) if is_whole(envelope, message) => {
+                Ok(Self { trailer: Some(trailer), ..Self::dissect(envelope, message)? })
+            }
+            Some(_) | None => Self::dissect(envelope, payload),
+        }
+    }
+
+    /// The packet, if the checksum verifies over what it covers of the `payload` that it was made of.
+    #[cfg(feature = "auth-hmac")]
+    pub(crate) fn check_checksum_signed(self, envelope: &Envelope, payload: &[u8]) -> Result<Self, Discard> {
+        let covered = match (self.version.family(), self.trailer, payload.split_last_chunk::<{ Trailer::LEN }>()) {
+            (Family::V4, Some(_), Some((message, _))) => message,
+            (Family::V4 | Family::V6, Some(_) | None, Some(_) | None) => payload,
+        };
+        self.check_checksum(envelope, covered)
+    }
+
+    /// The trailer, if there is one and the packet was made by [`parse_signed`](Self::parse_signed).
+    #[cfg(feature = "auth-hmac")]
+    pub fn trailer(&self) -> Option<Trailer> {
+        self.trailer.map(Trailer::from_octets)
+    }
+
+    /// Whether there is a trailer whose code `key` gives for this packet from this source. Constant in time. Neither
+    /// the key id nor the time of signing is looked at.
+    #[cfg(feature = "auth-hmac")]
+    pub fn is_signed_by(&self, source: IpAddr, key: &Key) -> bool {
+        let auth_data = self.auth_data.map_or(&[][..], |auth_data| auth_data);
+        self.trailer().is_some_and(|trailer| trailer.verifies(key, source, &self.header, [self.addresses, auth_data]))
     }
 
     /// Version and family.
@@ -168,6 +242,18 @@ impl<'a> Packet<'a> {
             false => AddressListMatch::Disjoint,
         }
     }
+}
+
+/// Whether this is as long as the version and the count in it call for.
+#[cfg(feature = "auth-hmac")]
+fn is_whole(envelope: &Envelope, message: &[u8]) -> bool {
+    let Some([version_type, _, _, count, ..]) = message.first_chunk::<HEADER_LEN>() else { return false };
+    let version = match (version_type >> 4, Family::of(envelope.source)) {
+        (2, Family::V4) => Version::V2,
+        (3, family) => Version::V3(family),
+        (_, Family::V4 | Family::V6) => return false,
+    };
+    message.len() == message_len(version, usize::from(*count))
 }
 
 /// Whether the checksum verifies, and in which form where there are two (RFC 9568 §5.2.8, RFC 3768 §5.3.8).

@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 
+#[cfg(feature = "auth-hmac")]
+use super::hmac::{Signer, Trailer};
 use super::{
     ADVERTISEMENT, AUTH_LEN, Authentication, ChecksumForm, HEADER_LEN, InternetChecksum, PROTOCOL, message_len,
 };
@@ -70,6 +72,10 @@ impl<'a> Repr<'a> {
     /// Octets of the longest advertisement there is, 255 IPv6 addresses: a buffer that is always large enough.
     pub const MAX_LEN: usize = message_len(Version::V3(Family::V6), 255);
 
+    /// The same with a trailer.
+    #[cfg(feature = "auth-hmac")]
+    pub const MAX_SIGNED_LEN: usize = Self::MAX_LEN + Trailer::LEN;
+
     /// A resignation (priority 0) with the default interval and no authentication.
     pub const fn new(version: Version, vrid: Vrid, addresses: &'a [IpAddr]) -> Self {
         Self {
@@ -102,12 +108,7 @@ impl<'a> Repr<'a> {
         form: ChecksumForm,
         buffer: &mut [u8],
     ) -> Result<usize, EmitError> {
-        let mut header = self.header()?;
-        for address in [source, destination] {
-            if Family::of(address) != self.version.family() {
-                return Err(self.wrong_family(address));
-            }
-        }
+        let mut header = self.checked_header(source, destination)?;
         let (need, have) = (self.buffer_len(), buffer.len());
         let message = buffer.get_mut(..need).ok_or(EmitError::Buffer { need, have })?;
         let (head, body) = message.split_first_chunk_mut::<HEADER_LEN>().ok_or(EmitError::Buffer { need, have })?;
@@ -118,6 +119,51 @@ impl<'a> Repr<'a> {
         [*high, *low] = sum.field();
         *head = header;
         Ok(need)
+    }
+
+    /// As [`emit`](Self::emit), with a trailer of 28 octets after the advertisement that proves who sent it.
+    ///
+    /// # Errors
+    /// [`EmitError`]; the buffer may then hold a part of an advertisement.
+    #[cfg(feature = "auth-hmac")]
+    pub fn emit_signed(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        form: ChecksumForm,
+        signer: Signer<'_>,
+        buffer: &mut [u8],
+    ) -> Result<usize, EmitError> {
+        let mut header = self.checked_header(source, destination)?;
+        let (len, have) = (self.buffer_len(), buffer.len());
+        let need = len + Trailer::LEN;
+        let too_small = || EmitError::Buffer { need, have };
+        let message = buffer.get_mut(..need).ok_or_else(too_small)?;
+        let (head, rest) = message.split_first_chunk_mut::<HEADER_LEN>().ok_or_else(too_small)?;
+        let (body, trailer) = rest.split_last_chunk_mut().ok_or_else(too_small)?;
+        self.write_body(body)?;
+        signer.write(source, &header, body, trailer);
+
+        let covered = match self.version.family() {
+            Family::V4 => self.pseudo_header(source, destination, form, len),
+            Family::V6 => self.pseudo_header(source, destination, form, need).with(trailer),
+        };
+        let sum = covered.with(&header).with(body);
+        let [_, _, _, _, _, _, high, low] = &mut header;
+        [*high, *low] = sum.field();
+        *head = header;
+        Ok(need)
+    }
+
+    /// The header for a datagram between these two, its checksum zero.
+    fn checked_header(&self, source: IpAddr, destination: IpAddr) -> Result<[u8; HEADER_LEN], EmitError> {
+        let header = self.header()?;
+        for address in [source, destination] {
+            if Family::of(address) != self.version.family() {
+                return Err(self.wrong_family(address));
+            }
+        }
+        Ok(header)
     }
 
     /// The header, its checksum zero.
