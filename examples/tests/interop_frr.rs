@@ -47,6 +47,8 @@ impl Peer for Frr {
     const COMPLAINS: &[&str] = &["iscard", "nvalid", "ncorrect", "rror", "ailed", "ismatch", "not match"];
     /// It tells of every advertisement that it is about to beat.
     const IS_CONTENT: &[&str] = &["Discarding advertisement from 192.0.2.2 (100 <"];
+    /// It waits until the kernel has turned its device on, which can take seconds on a busy machine.
+    const IS_PROMPT: bool = false;
 
     fn prepare(host: &Host, interface: &Interface) {
         let mut netlink = host.netlink().expect("a netlink socket");

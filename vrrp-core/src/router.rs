@@ -136,6 +136,8 @@ struct Slot {
     config: VirtualRouterConfig,
     /// The form that a peer was last heard to use.
     heard_checksum: Option<ChecksumForm>,
+    /// Where the last advertisement was sent from.
+    last_source: Option<IpAddr>,
     counters: Counters,
 }
 
@@ -163,6 +165,7 @@ impl VrrpRouter {
             router: VirtualRouter::new(config.params),
             config,
             heard_checksum: None,
+            last_source: None,
             counters: Counters::default(),
         };
         match self.slots.get_mut(slot) {
@@ -335,7 +338,9 @@ impl VrrpRouter {
     /// [`AdvertError`]: what is missing.
     pub fn build_advert(&mut self, id: RouterId, claim: Claim, buffer: &mut [u8]) -> Result<Outgoing, AdvertError> {
         let entry = self.slot_mut(id).ok_or(AdvertError::Unknown)?;
-        let source = entry.router.params().primary_address().ok_or(AdvertError::NoPrimaryAddress)?;
+        // A router that has just lost its address resigns from it all the same: the others need not wait.
+        let last = entry.last_source.filter(|_| claim.priority.is_none());
+        let source = entry.router.params().primary_address().or(last).ok_or(AdvertError::NoPrimaryAddress)?;
         let destination = entry.family().group();
         let repr = Repr {
             version: entry.router.params().version(),
@@ -346,6 +351,7 @@ impl VrrpRouter {
             addresses: &entry.config.addresses,
         };
         let len = repr.emit(source, destination, entry.checksum_form(), buffer)?;
+        entry.last_source = Some(source);
         Ok(Outgoing { interface: entry.interface, source, destination, len })
     }
 

@@ -73,6 +73,9 @@ fn a_router_leaves_with_the_address_it_sends_from_and_comes_back_with_another() 
     let (mut a, b) = net.settled("100ms", &[]);
     net.a.delete("192.0.2.1/24");
     has_left(&net, &a, "the interface has no address to send from");
+    // It resigned, from the address that it had: the others need not wait for Active_Down_Interval.
+    assert!(wait_until(PATIENCE, || net.adverts_of(&net.a).last().is_some_and(|last| last.priority == 0)));
+    assert!(b.log().wait_for(PATIENCE, "Backup -> Active: the Active resigned"), "{:#?}", b.log().lines());
 
     net.a.add("192.0.2.9/24");
     assert!(net.only(&net.a, PATIENCE), "{:#?} {:#?}", a.log().lines(), b.log().lines());
@@ -109,8 +112,10 @@ fn what_a_killed_predecessor_left_is_removed_at_the_start() {
     assert!(net.a.gets_vip(PATIENCE));
     dead.kill();
     // The kernel's lease is not what removes it.
-    let forever = AddressRequest::new(net.a.cable.index(), parse("192.0.2.100"));
-    net.a.change(AddressChange::Set(AddressRequest { protocol: Some(ADDRESS_MARK), ..forever }));
+    for address in ["192.0.2.100", "192.0.2.100/24"] {
+        let forever = AddressRequest::new(net.a.cable.index(), parse(address));
+        net.a.change(AddressChange::Set(AddressRequest { protocol: Some(ADDRESS_MARK), ..forever }));
+    }
 
     // At 40 s it becomes Active long after this test.
     let next = net.a.start(150, "40s", &[]);

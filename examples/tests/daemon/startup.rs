@@ -25,7 +25,7 @@ fn an_impossible_value_is_named_with_what_would_be_right() {
         (&["--version", "2", "--interval", "1.5"], 1, &["1500 ms", "VRRPv2", "whole seconds", "VRRPv3"]),
         (&["--version", "4"], 1, &["version 4", "2 or 3"]),
         (&["--auth-pass", "secret"], 1, &["password", "VRRPv3", "VRRPv2"]),
-        (&["--version", "2", "--auth-pass", "ninechars"], 1, &["9 octets", "8", "shorten it"]),
+        (&["--version", "2", "--auth-pass", "ninechars"], 1, &["9 octets", "8", "use its first 8"]),
         (&["--version", "2", "--auth-pass", ""], 1, &["empty", "1 to 8"]),
         (&["--nopreempt", "--preempt-delay", "5s"], 2, &["--nopreempt", "--preempt-delay"]),
         (&["--log", "loud"], 2, &["loud"]),
