@@ -18,7 +18,7 @@ use vrrp_net::{DriverEvent, RouterConfig};
 #[derive(Parser)]
 #[command(name = "vrrpd")]
 struct Arguments {
-    /// TOML file with one [[router]] for each virtual router, instead of the options below
+    /// TOML file with a "router" table for each virtual router, instead of the options below
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "interface", "vrid", "address", "priority", "interval", "version", "nopreempt", "preempt_delay", "auth_pass",
     ])]
