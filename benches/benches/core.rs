@@ -238,3 +238,150 @@ mod hmac {
         });
     }
 }
+
+/// The transition function.
+mod step {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use divan::{Bencher, black_box};
+    use vrrp_core::{Advert, Event, Family, Instant, Interval, Params, Priority, Role, State, Version, step};
+
+    const ME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+    const RIVAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
+
+    fn params() -> Params {
+        Params::new(Version::V3(Family::V4)).with_primary_address(Some(ME)).unwrap()
+    }
+
+    fn advert(priority: u8) -> Event {
+        Event::Advert(Advert {
+            source: RIVAL,
+            priority: Priority::from_wire(priority),
+            interval: Interval::DEFAULT,
+        })
+    }
+
+    fn backup(params: &Params) -> State {
+        step(params, State::new(), Instant::ZERO, Event::Startup).state
+    }
+
+    fn active(params: &Params) -> State {
+        let backup = backup(params);
+        let (down_at, _) = backup.deadline().unwrap();
+        let active = step(params, backup, down_at, Event::Timeout).state;
+        assert_eq!(active.role(), Role::Active);
+        active
+    }
+
+    fn bench(bencher: Bencher<'_, '_>, params: &Params, state: State, now: Instant, event: Event) {
+        bencher.bench_local(|| step(black_box(params), black_box(state), black_box(now), black_box(event)));
+    }
+
+    /// What nearly every event is: a Backup hears its Active.
+    #[divan::bench]
+    fn backup_hears_the_active(bencher: Bencher<'_, '_>) {
+        let params = params();
+        bench(bencher, &params, backup(&params), Instant::from_millis(1000), advert(200));
+    }
+
+    /// An Active advertises on time.
+    #[divan::bench]
+    fn active_timeout(bencher: Bencher<'_, '_>) {
+        let params = params();
+        let state = active(&params);
+        let (due, _) = state.deadline().unwrap();
+        bench(bencher, &params, state, due, Event::Timeout);
+    }
+
+    /// The longest way: an Active loses to a rival, with four actions.
+    #[divan::bench]
+    fn active_yields(bencher: Bencher<'_, '_>) {
+        let params = params();
+        let state = active(&params);
+        let (due, _) = state.deadline().unwrap();
+        bench(bencher, &params, state, due, advert(200));
+    }
+}
+
+/// Many virtual routers: one event among them, with its actions and the queue of deadlines.
+mod queue {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use divan::{Bencher, black_box};
+    use vrrp_core::wire::{Authentication, ChecksumForm, ChecksumPolicy, Envelope, Repr};
+    use vrrp_core::{
+        Event, Family, IfIndex, Instant, Params, Priority, Role, Version, VirtualRouterConfig, Vrid, VrrpRouter,
+    };
+
+    const V3: Version = Version::V3(Family::V4);
+    const ME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+    const RIVAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200));
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+    const COUNTS: [usize; 4] = [10, 1_000, 10_000, 65_000];
+
+    /// So many virtual routers, 250 on an interface, started a little apart.
+    fn routers(count: usize) -> VrrpRouter {
+        let mut router = VrrpRouter::new();
+        for n in 0..count {
+            let config = VirtualRouterConfig {
+                vrid: Vrid::new(u8::try_from(n % 250 + 1).unwrap()).unwrap(),
+                params: Params::new(V3).with_primary_address(Some(ME)).unwrap(),
+                addresses: vec![ADDRESS],
+                authentication: Authentication::None,
+                checksum: ChecksumPolicy::Auto,
+            };
+            let interface = IfIndex::new(u32::try_from(n / 250 + 1).unwrap()).unwrap();
+            let id = router.add(interface, config).unwrap();
+            let apart = 1_000_000_000 / u64::try_from(count).unwrap();
+            router.handle_event(Instant::from_nanos(u64::try_from(n).unwrap() * apart), id, Event::Startup);
+        }
+        while router.poll_action().is_some() {}
+        router
+    }
+
+    /// Backups hear their Actives, one after the other: parse, accept, step, and the next deadline.
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
+    fn advert(bencher: Bencher<'_, '_>, count: usize) {
+        let mut router = routers(count);
+        let payloads: Vec<Vec<u8>> = (1..=250)
+            .map(|vrid| {
+                let addresses = [ADDRESS];
+                let priority = Some(Priority::OWNER);
+                let repr = Repr { priority, ..Repr::new(V3, Vrid::new(vrid).unwrap(), &addresses) };
+                let mut payload = vec![0; repr.buffer_len()];
+                repr.emit(RIVAL, Family::V4.group(), ChecksumForm::MessageOnly, &mut payload).unwrap();
+                payload
+            })
+            .collect();
+        let envelope = Envelope { source: RIVAL, destination: Family::V4.group(), ttl: Some(255) };
+        let apart = 1_000_000_000 / u64::try_from(count).unwrap();
+        let (mut n, mut now) = (0, 1_000_000_000);
+        let mut hear = || {
+            let interface = IfIndex::new(u32::try_from(n / 250 + 1).unwrap()).unwrap();
+            let at = Instant::from_nanos(now);
+            let taken = router.handle_datagram(at, interface, black_box(&envelope), black_box(&payloads[n % 250]));
+            n = (n + 1) % count;
+            now += apart;
+            (taken.unwrap(), router.poll_action(), router.poll_timeout())
+        };
+        (0..count).for_each(|_| _ = hear());
+        bencher.bench_local(hear);
+    }
+
+    /// Actives advertise, one after the other: step, the advertisement's action, and the next deadline.
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
+    fn timeout(bencher: Bencher<'_, '_>, count: usize) {
+        let mut router = routers(count);
+        for _ in 0..count {
+            let due = router.poll_timeout().unwrap();
+            router.handle_timeout(due);
+        }
+        while router.poll_action().is_some() {}
+        assert!(router.ids().all(|id| router.state(id).unwrap().role() == Role::Active));
+        bencher.bench_local(|| {
+            let due = router.poll_timeout().unwrap();
+            router.handle_timeout(black_box(due));
+            (router.poll_action(), router.poll_action())
+        });
+    }
+}

@@ -116,7 +116,11 @@ impl File {
     /// What is wrong with it, with the place.
     pub fn read(path: &Path) -> anyhow::Result<Vec<RouterConfig>> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file: Self = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        // One line: the parser's own words draw the place on several.
+        let file: Self = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            anyhow::anyhow!("{}:{}: {}", path.display(), before.split('\n').count(), error.message())
+        })?;
         anyhow::ensure!(!file.router.is_empty(), "{} has no [[router]]: there is nothing to do", path.display());
         file.router
             .iter()

@@ -153,6 +153,7 @@ impl fmt::Display for Alarm {
     }
 }
 
+#[cfg(feature = "alloc")]
 impl Alarm {
     /// How many kinds of alarms there are.
     pub(crate) const KINDS: usize = 6;

@@ -80,8 +80,8 @@
 //!
 //! # Features
 //!
-//! `std` (default) implies `alloc`, which brings [`VrrpRouter`]. `serde` lets states and parameters be stored. Without
-//! any, the crate is `no_std` and needs no allocator.
+//! `std` (default) implies `alloc`, which brings [`VrrpRouter`]. `serde` lets states and parameters be stored. `auth-hmac`
+//! brings the signed advertisements of keepalived 2.4. Without any, the crate is `no_std` and needs no allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -93,11 +93,15 @@ mod action;
 mod counters;
 pub mod election;
 mod event;
+#[cfg(feature = "auth-hmac")]
+pub mod hmac;
 mod params;
 #[cfg(feature = "alloc")]
 mod queue;
 #[cfg(feature = "alloc")]
 mod router;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod state;
 mod step;
 pub mod sync_group;

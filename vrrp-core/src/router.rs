@@ -168,6 +168,8 @@ struct Slot {
     config: VirtualRouterConfig,
     /// The form that a peer was last heard to use.
     heard_checksum: Option<ChecksumForm>,
+    /// Where the last advertisement was sent from.
+    last_source: Option<IpAddr>,
     counters: Counters,
     /// The sync group that it is a member of.
     group: Option<usize>,
@@ -204,6 +206,7 @@ impl VrrpRouter {
             router: VirtualRouter::new(config.params),
             config,
             heard_checksum: None,
+            last_source: None,
             counters: Counters::default(),
             group: None,
             alarmed: [None; Alarm::KINDS],
@@ -467,8 +470,10 @@ impl VrrpRouter {
     pub fn build_advert(&mut self, id: RouterId, claim: Claim, buffer: &mut [u8]) -> Result<Outgoing, AdvertError> {
         #[cfg(feature = "auth-hmac")]
         self.stamp(id, false)?;
-        let entry = self.slot(id).ok_or(AdvertError::Unknown)?;
-        entry.emit(claim, entry.family().group(), buffer)
+        let entry = self.slot_mut(id).ok_or(AdvertError::Unknown)?;
+        let advert = entry.emit(claim, entry.family().group(), buffer)?;
+        entry.last_source = Some(advert.source);
+        Ok(advert)
     }
 
     /// Builds one more copy of the advertisement that was built last, for another destination. A receiver takes the
@@ -689,7 +694,9 @@ impl Slot {
     }
 
     fn emit(&self, claim: Claim, destination: IpAddr, buffer: &mut [u8]) -> Result<Outgoing, AdvertError> {
-        let source = self.router.params().primary_address().ok_or(AdvertError::NoPrimaryAddress)?;
+        // A router that has just lost its address resigns from it all the same: the others need not wait.
+        let last = self.last_source.filter(|_| claim.priority.is_none());
+        let source = self.router.params().primary_address().or(last).ok_or(AdvertError::NoPrimaryAddress)?;
         let repr = Repr {
             version: self.router.params().version(),
             vrid: self.config.vrid,

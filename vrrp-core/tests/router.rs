@@ -177,6 +177,18 @@ fn a_router_without_an_address_leaves_the_election_and_cannot_build_an_advertise
 }
 
 #[test]
+fn a_router_that_loses_its_address_resigns_from_it() {
+    let mut router = VrrpRouter::new();
+    let id = router.add(interface(2), config(51, V3)).unwrap();
+    let claim = vrrp_core::Claim { priority: Some(priority(100)), interval: centiseconds(100) };
+    router.build_advert(id, claim, &mut [0; 64]).unwrap();
+    router.set_primary_address(millis(1), id, None).unwrap();
+    let resignation = vrrp_core::Claim { priority: None, ..claim };
+    assert_eq!(router.build_advert(id, resignation, &mut [0; 64]).unwrap().source, common::ME);
+    assert_eq!(router.build_advert(id, claim, &mut [0; 64]), Err(AdvertError::NoPrimaryAddress));
+}
+
+#[test]
 fn a_router_that_cannot_run_is_refused_and_nothing_is_added() {
     let mut router = VrrpRouter::new();
     let mut refused = |change: &dyn Fn(&mut VirtualRouterConfig), text: &str| {

@@ -31,6 +31,10 @@ const CHANGES_PER_TURN: usize = 256;
 /// failover may have lost the first. keepalived's `garp_master_delay`, with its default.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long a virtual router stays out after the kernel refused an address; doubled each time in a row.
+const FAULT_HOLD: Duration = Duration::from_secs(10);
+const LONGEST_FAULT_HOLD: Duration = Duration::from_secs(600);
+
 /// Epoll tokens; interfaces count on from [`FIRST_INTERFACE`].
 const TIMER: u64 = 0;
 const MONITOR: u64 = 1;
@@ -133,6 +137,8 @@ struct Managed {
     interface: u64,
     /// Whether the addresses are on the interface, and since when.
     installed: Option<Instant>,
+    /// How often in a row the kernel refused an address.
+    refusals: u32,
     /// Since when advertisements cannot be sent.
     send_failing: Option<Instant>,
 }
@@ -188,7 +194,9 @@ impl Driver {
     pub fn add(&mut self, config: RouterConfig) -> Result<RouterId, Error> {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
         if config.version.family() == Family::V6 {
-            return Err(Error::Unsupported("VRRP over IPv6 on an interface: use IPv4 addresses"));
+            let addresses = config.addresses.iter().map(VirtualAddr::to_string).collect::<Vec<_>>().join(", ");
+            let what = format!("VRRP over IPv6 ({addresses}) is not there yet: use IPv4 addresses");
+            return Err(Error::Unsupported(what));
         }
         let token = self.interface_token(&config.interface)?;
         let id = match self.register(token, &config, params) {
@@ -198,7 +206,7 @@ impl Driver {
                 return Err(error);
             }
         };
-        self.managed.insert(id, Managed { config, interface: token, installed: None, send_failing: None });
+        self.managed.insert(id, Managed { config, interface: token, installed: None, refusals: 0, send_failing: None });
         let now = sys::boottime_now();
         self.update_primary_addresses(now, token);
         if self.interfaces.get(&token).is_some_and(|interface| !interface.is_usable()) {
@@ -298,6 +306,8 @@ impl Driver {
         self.read_adverts();
         let now = sys::boottime_now();
         self.router.handle_timeout(now);
+        // Advertisements first: a chore may keep the kernel busy for a while.
+        self.perform()?;
         self.do_chores(now);
         self.finish_turn()?;
         Ok(std::mem::take(&mut self.events))
@@ -355,9 +365,10 @@ impl Driver {
                             self.detach(now, token);
                         } else if interface.index() == Some(link.index) {
                             let (was_usable, was_at) = (interface.is_usable(), interface.mac());
-                            interface.link = Some(link.clone());
+                            // What was reported may be older than what was last read: only what is now counts.
+                            interface.link = Some(self.netlink.link(link.index).unwrap_or_else(|_| link.clone()));
                             self.report_usability(now, token, was_usable);
-                            if was_at != link.mac {
+                            if self.interfaces.get(&token).and_then(Interface::mac) != was_at {
                                 self.announce_all(token);
                             }
                         }
@@ -576,14 +587,25 @@ impl Driver {
         if self.set_addresses(id)? {
             let Some(managed) = self.managed.get_mut(&id) else { return Ok(()) };
             managed.installed = Some(now);
+            managed.refusals = 0;
             self.chores.insert((now + ANNOUNCE_AGAIN, id, Chore::AnnounceAgain { installed: now }));
             self.schedule_renewal(id, now, now);
         } else {
             // What would have followed, above all the announcement, must not happen; what was installed is removed.
             self.router.cancel_actions(id);
+            self.back_off(now, id);
             self.router.handle_event(now, id, Event::Fault(Fault::Install));
         }
         Ok(())
+    }
+
+    /// Stays out for longer each time: every attempt takes the role from a router that can serve.
+    fn back_off(&mut self, now: Instant, id: RouterId) {
+        let (Some(managed), Some(params)) = (self.managed.get_mut(&id), self.router.params(id)) else { return };
+        let hold = (FAULT_HOLD * 2_u32.saturating_pow(managed.refusals.min(16))).min(LONGEST_FAULT_HOLD);
+        managed.refusals = managed.refusals.saturating_add(1);
+        // The router is there, and nothing else changes.
+        let _ = self.router.set_params(now, id, params.with_fault_hold(hold));
     }
 
     /// Puts the addresses on the interface, or renews them. Whether all are there.
@@ -609,8 +631,11 @@ impl Driver {
         let (Some(managed), Some(interface)) = (self.managed.get(&id), self.router.interface(id)) else {
             return Ok(());
         };
+        // Also what a predecessor left with another prefix length.
+        let left = self.interfaces.get(&managed.interface).map(|i| i.marked(managed.config.addresses()));
+        let addresses: BTreeSet<VirtualAddr> = self.own_addresses(managed).chain(left.into_iter().flatten()).collect();
         let changes: Vec<AddressChange> =
-            self.own_addresses(managed).map(|address| AddressChange::Remove { interface, address }).collect();
+            addresses.into_iter().map(|address| AddressChange::Remove { interface, address }).collect();
         self.change_addresses(id, &changes)?;
         if let Some(managed) = self.managed.get_mut(&id) {
             managed.installed = None;

@@ -62,8 +62,8 @@ pub enum Error {
     },
 
     /// Something that this version does not do.
-    #[error("not supported: {0}")]
-    Unsupported(&'static str),
+    #[error("{0}")]
+    Unsupported(String),
 
     /// A system call failed.
     #[error("{operation}: {source}")]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vrrp_core::{Family, IfIndex};
+use vrrp_core::{Family, IfIndex, VirtualAddr};
 
 use crate::driver::ADDRESS_MARK;
 use crate::error::Error;
@@ -84,6 +84,14 @@ impl Interface {
     /// Whether it has this address from elsewhere than from this crate.
     pub(crate) fn has_of_its_own(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|known| known.address == address && known.protocol != Some(ADDRESS_MARK))
+    }
+
+    /// Those of `addresses` that this crate has put here, with the prefix lengths that they have here.
+    pub(crate) fn marked(&self, addresses: &[VirtualAddr]) -> impl Iterator<Item = VirtualAddr> {
+        let is_ours = |known: &&InterfaceAddress| {
+            known.protocol == Some(ADDRESS_MARK) && addresses.iter().any(|ours| ours.address() == known.address)
+        };
+        self.addresses.iter().filter(is_ours).filter_map(|known| VirtualAddr::new(known.address, known.prefix_len).ok())
     }
 
     /// Whether this address, which somebody else put there for ever, is the only one of its family.

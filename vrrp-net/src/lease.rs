@@ -8,6 +8,10 @@
 //! The kernel removes them when its own periodic check comes by: mostly within half a second after the end of the
 //! lifetime, but on a host whose processors are all asleep it was seen to take some seconds, since newer kernels do not
 //! wake one for it.
+//!
+//! A renewal is a request that the kernel answers under its one lock for network configuration. Where something else holds
+//! that lock for long (a host that starts and stops many containers), the process waits with it; at intervals far below a
+//! second a longer [`Lease::Fixed`] means fewer such waits.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,12 +1,13 @@
 //! A VRRP daemon: virtual routers from a command line or a TOML file, transitions in the log.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use examples::service;
 use examples::settings::{File, Router, Span};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use vrrp_net::vrrp_core::{Role, VirtualAddr};
 use vrrp_net::{DriverEvent, RouterConfig};
 
@@ -17,8 +18,10 @@ use vrrp_net::{DriverEvent, RouterConfig};
 #[derive(Parser)]
 #[command(name = "vrrpd")]
 struct Arguments {
-    /// TOML file with one [[router]] for each virtual router, instead of the options below
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "vrid", "address"])]
+    /// TOML file with a "router" table for each virtual router, instead of the options below
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "interface", "vrid", "address", "priority", "interval", "version", "nopreempt", "preempt_delay", "auth_pass",
+    ])]
     config: Option<PathBuf>,
 
     /// Interface to run on
@@ -59,19 +62,15 @@ struct Arguments {
 
     /// What to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log: String,
+    log: LevelFilter,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = match EnvFilter::try_new(&arguments.log) {
-        Ok(filter) => filter,
-        Err(error) => {
-            eprintln!("vrrpd: --log {:?}: {error}", arguments.log);
-            return ExitCode::from(2);
-        }
-    };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    // A log in a file or a journal has no colours.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let subscriber = tracing_subscriber::fmt().with_max_level(arguments.log).with_writer(std::io::stderr);
+    subscriber.with_ansi(colours).with_target(false).init();
     match routers(arguments).and_then(|routers| service::run(routers, log)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -20,8 +20,7 @@ pub enum PasswordError {
     Empty,
     /// More octets than the field has; the length.
     #[error(
-        "the password has {0} octets, VRRPv2 carries 8: shorten it on every router, or cut it to 8 as keepalived does \
-         (Password::truncated)"
+        "the password has {0} octets, VRRPv2 carries 8: use its first 8 octets, as keepalived does, or another one"
     )]
     TooLong(usize),
 }
@@ -140,8 +139,7 @@ mod tests {
         assert_eq!(Password::new("secret1234567"), Err(PasswordError::TooLong(13)));
         assert_eq!(
             PasswordError::TooLong(13).to_string(),
-            "the password has 13 octets, VRRPv2 carries 8: shorten it on every router, or cut it to 8 as keepalived \
-             does (Password::truncated)"
+            "the password has 13 octets, VRRPv2 carries 8: use its first 8 octets, as keepalived does, or another one"
         );
         assert_eq!(Password::truncated("secret1234567"), Password::new("secret12"));
         assert_eq!(Password::truncated("1234"), Password::new(b"1234"));

@@ -1,0 +1,91 @@
+//! A polite end: the addresses go, then the others are told.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use crate::common::{Node, PATIENCE, wait_until};
+use crate::network::{Network, Place, VIP, undisturbed};
+
+#[test]
+fn on_sigterm_the_address_goes_with_priority_0_and_the_next_one_needs_skew_time_only() {
+    undisturbed(|| is_polite("TERM"));
+}
+
+#[test]
+fn on_sigint_the_address_goes_with_priority_0_and_the_next_one_needs_skew_time_only() {
+    undisturbed(|| is_polite("INT"));
+}
+
+/// At 1 s a Skew_Time and an Active_Down_Interval are 3 s apart.
+fn is_polite(signal: &str) {
+    let Some(net) = Network::new() else { return };
+    let (mut a, b) = net.settled("1s", &[]);
+
+    let status = end_with(signal, &mut a);
+    assert_eq!(status.code(), Some(0), "{status}: {:#?}", a.log().lines());
+    assert!(!net.a.has(VIP.into()), "it ended, but its address is there");
+    assert!(a.log().wait_for(PATIENCE, "Active -> Initialize: told to leave"));
+
+    assert!(net.b.gets_vip(PATIENCE));
+    assert!(b.log().wait_for(PATIENCE, "Backup -> Active: the Active resigned"), "{:#?}", b.log().lines());
+    let resigned = wait_for_resignation(&net, &net.a);
+    assert!(wait_until(PATIENCE, || !net.adverts_of(&net.b).is_empty()));
+    let took = net.adverts_of(&net.b)[0].at.since(resigned);
+    eprintln!("SIG{signal}: the next one advertised {took:?} after priority 0 (Skew_Time 609 ms)");
+    assert!(took < Duration::from_millis(609 + 1500), "{took:?}");
+    assert!(net.client_follows_to(&net.b));
+}
+
+fn end_with(signal: &str, node: &mut Node) -> ExitStatus {
+    let command = format!("kill -{signal} {}", node.process().id());
+    assert!(Command::new("sh").args(["-c", &command]).status().expect("a shell").success());
+    let status = node.process().wait(PATIENCE).expect("wait for vrrpd");
+    status.unwrap_or_else(|| panic!("vrrpd did not end on SIG{signal}: {:#?}", node.log().lines()))
+}
+
+/// When priority 0 was on the wire: once, and last.
+fn wait_for_resignation(net: &Network, place: &Place) -> vrrp_net::vrrp_core::Instant {
+    assert!(wait_until(PATIENCE, || net.adverts_of(place).last().is_some_and(|last| last.priority == 0)));
+    let adverts = net.adverts_of(place);
+    assert_eq!(adverts.iter().filter(|advert| advert.priority == 0).count(), 1);
+    adverts.last().expect("an advert").at
+}
+
+#[test]
+fn no_address_is_left_when_priority_0_is_on_the_wire() {
+    let Some(net) = Network::new() else { return };
+    // So many that removing them takes a while.
+    let all: Vec<Ipv4Addr> = (1..=250).map(|number| Ipv4Addr::new(198, 51, 100, number)).collect();
+    let texts: Vec<String> = all.iter().map(Ipv4Addr::to_string).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut a = net.a.start_with(&texts, 150, "100ms", &[]);
+    let count = || {
+        let on_it = net.a.host.addresses().expect("a list of addresses");
+        on_it.iter().filter(|it| matches!(it.address, IpAddr::V4(v4) if all.contains(&v4))).count()
+    };
+    assert!(wait_until(PATIENCE, || count() == all.len()), "{} of {}", count(), all.len());
+
+    a.process().terminate().expect("SIGTERM");
+    let resigned = || net.adverts_of(&net.a).last().is_some_and(|last| last.priority == 0);
+    // Without a pause: what is there must be seen as soon as possible after the packet.
+    let patience = std::time::Instant::now() + PATIENCE;
+    while !resigned() {
+        assert!(std::time::Instant::now() < patience, "no priority 0: {:#?}", a.log().lines());
+    }
+    assert_eq!(count(), 0, "addresses that are answered for after priority 0");
+    assert!(a.process().wait(PATIENCE).expect("wait").expect("it ends").success());
+}
+
+#[test]
+fn a_backup_that_is_stopped_says_nothing_and_changes_nothing() {
+    undisturbed(|| {
+        let Some(net) = Network::new() else { return };
+        let (a, mut b) = net.settled("300ms", &[]);
+        assert!(b.terminate().success());
+        assert!(net.advertises(&net.a, 3));
+        assert!(net.adverts_of(&net.b).is_empty());
+        assert!(net.a.has(VIP.into()));
+        assert_eq!(a.log().matching(" -> ").len(), 2, "{:#?}", a.log().lines());
+    });
+}
