@@ -254,11 +254,7 @@ mod step {
     }
 
     fn advert(priority: u8) -> Event {
-        Event::Advert(Advert {
-            source: RIVAL,
-            priority: Priority::from_wire(priority),
-            interval: Interval::DEFAULT,
-        })
+        Event::Advert(Advert { source: RIVAL, priority: Priority::from_wire(priority), interval: Interval::DEFAULT })
     }
 
     fn backup(params: &Params) -> State {
@@ -339,9 +335,19 @@ mod queue {
         router
     }
 
-    /// Backups hear their Actives, one after the other: parse, accept, step, and the next deadline.
+    /// Backups hear their Actives, in the order of their interfaces: parse, accept, step, and the next deadline.
     #[divan::bench(args = COUNTS, sample_size = 1000)]
     fn advert(bencher: Bencher<'_, '_>, count: usize) {
+        hear(bencher, count, 1);
+    }
+
+    /// The same in an order that has nothing to do with the one in memory: what the caches do not help with.
+    #[divan::bench(args = COUNTS, sample_size = 1000)]
+    fn advert_scattered(bencher: Bencher<'_, '_>, count: usize) {
+        hear(bencher, count, 7919);
+    }
+
+    fn hear(bencher: Bencher<'_, '_>, count: usize, stride: usize) {
         let mut router = routers(count);
         let payloads: Vec<Vec<u8>> = (1..=250)
             .map(|vrid| {
@@ -360,10 +366,11 @@ mod queue {
             let interface = IfIndex::new(u32::try_from(n / 250 + 1).unwrap()).unwrap();
             let at = Instant::from_nanos(now);
             let taken = router.handle_datagram(at, interface, black_box(&envelope), black_box(&payloads[n % 250]));
-            n = (n + 1) % count;
+            n = (n + stride) % count;
             now += apart;
             (taken.unwrap(), router.poll_action(), router.poll_timeout())
         };
+        // Until it is as it stays.
         (0..count).for_each(|_| _ = hear());
         bencher.bench_local(hear);
     }

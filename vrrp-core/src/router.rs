@@ -18,7 +18,7 @@ use crate::wire::{
     Packet, Reason, Repr,
 };
 use crate::{
-    Action, Actions, Alarm, Cause, Claim, Counters, Discards, Event, Family, Fault, IfIndex, Instant, Params,
+    Action, Actions, Alarm, Cause, Claim, Counters, Discards, Event, Family, Fault, Faults, IfIndex, Instant, Params,
     ParamsError, Role, State, Version, VirtualRouter, Vrid, sync_group,
 };
 
@@ -173,6 +173,8 @@ struct Slot {
     counters: Counters,
     /// The sync group that it is a member of.
     group: Option<usize>,
+    /// Its faults as the sync group last saw them.
+    faults: Faults,
     /// When an alarm of each kind was last raised.
     alarmed: [Option<Instant>; Alarm::KINDS],
     #[cfg(feature = "auth-hmac")]
@@ -209,6 +211,7 @@ impl VrrpRouter {
             last_source: None,
             counters: Counters::default(),
             group: None,
+            faults: Faults::NONE,
             alarmed: [None; Alarm::KINDS],
             #[cfg(feature = "auth-hmac")]
             hmac: None,
@@ -228,6 +231,11 @@ impl VrrpRouter {
         let entry = self.slots.get_mut(id.slot)?.take()?;
         if let Some(group) = entry.group.and_then(|group| self.groups.get_mut(group)).and_then(Option::as_mut) {
             group.members.retain(|member| *member != id);
+            // Those that waited for it are asked again.
+            for member in group.members.clone() {
+                let due = self.slot(member).and_then(|entry| entry.router.poll_timeout());
+                self.deadlines.set(member.slot, due);
+            }
         }
         if let Some(key) = entry.key() {
             self.by_key.remove(&key);
@@ -588,6 +596,11 @@ impl VrrpRouter {
                 (true, true) | (false, false) => {}
             }
         }
+        // A member that was held is asked again: what held it may be over.
+        for id in &members {
+            let due = self.slot(*id).and_then(|entry| entry.router.poll_timeout());
+            self.deadlines.set(id.slot, due);
+        }
     }
 
     /// A member gave up the role: the others do too.
@@ -613,6 +626,8 @@ impl VrrpRouter {
         let Some(entry) = self.slots.get_mut(id.slot).and_then(Option::as_mut) else { return };
         self.deadlines.set(id.slot, entry.router.poll_timeout());
         let group = entry.group;
+        let faults = entry.router.state().faults();
+        let faults_changed = core::mem::replace(&mut entry.faults, faults) != faults;
         let mut transition = None;
         for action in actions {
             match action {
@@ -633,11 +648,14 @@ impl VrrpRouter {
                 | Action::Prepare(_) => self.actions.push_back((id, action)),
             }
         }
-        if let (Some(group), Some(change)) = (group, transition) {
+        let Some(group) = group else { return };
+        if let Some(change) = transition {
             let claimed = matches!(change.from, Role::Claimant | Role::Active);
             if claimed && matches!(change.to, Role::Initialize | Role::Backup) && change.cause != Cause::Group {
                 self.leave_together(now, group, id);
             }
+        }
+        if transition.is_some() || faults_changed {
             self.follow_group(now, group);
         }
     }

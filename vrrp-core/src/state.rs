@@ -174,21 +174,23 @@ impl State {
         }
     }
 
-    /// When [`Event::Timeout`](crate::Event::Timeout) is due next, and for which timer.
+    /// When [`Event::Timeout`](crate::Event::Timeout) is due next, and for which timer. A deadline at the end of time
+    /// never comes.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
-        match self {
+        let deadline = match self {
             Self::Initialize(Initialize { retry_at: Some(at), started: true, .. }) => Some((*at, Timer::FaultHold)),
             Self::Initialize(_) => None,
             Self::Backup(backup) => Some((backup.down_at, Timer::ActiveDown)),
             Self::Claimant(claimant) if claimant.until <= claimant.advert_at => Some((claimant.until, Timer::Gate)),
             Self::Claimant(claimant) => Some((claimant.advert_at, Timer::Adver)),
             Self::Active(active) => Some(match (active.phase, active.election_at) {
-                (Phase::Advertising, Some(at)) if at < active.advert_at => (at, Timer::Election),
+                (Phase::Advertising, Some(at)) if at <= active.advert_at => (at, Timer::Election),
                 (Phase::Advertising, _) => (active.advert_at, Timer::Adver),
                 (Phase::Standing(at), _) => (at, Timer::Election),
                 (Phase::HandingOver(at, _), _) => (at, Timer::HandOver),
             }),
-        }
+        };
+        deadline.filter(|(at, _)| *at < Instant::FAR_FUTURE)
     }
 
     /// The faults that keep the router out of the election.

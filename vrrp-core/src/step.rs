@@ -6,6 +6,8 @@
 
 mod active;
 
+use core::time::Duration;
+
 use crate::election::{Verdict, judge};
 use crate::state::{Active, Backup, Claimant, Heard, Initialize, Phase};
 use crate::{
@@ -76,7 +78,7 @@ fn in_initialize(params: &Params, initialize: Initialize, now: Instant, event: E
             start_if_able(params, Initialize { faults, ..initialize }, now)
         }
         Event::Timeout => match initialize.retry_at {
-            Some(at) if now >= at => {
+            Some(at) if initialize.started && now >= at => {
                 let faults = without_retried(initialize.faults);
                 start_if_able(params, Initialize { faults, retry_at: None, ..initialize }, now)
             }
@@ -142,7 +144,15 @@ fn in_claimant(params: &Params, claimant: Claimant, now: Instant, event: Event) 
                 .with(advertise(params, Some(params.priority())))
         }
         Event::Advert(advert) => match advert.priority {
-            None => Step::quiet(before),
+            // (705) Say at once that there is an Active: a lower Backup would not wait for the next advertisement.
+            None => match claimant.answers_left.checked_sub(1) {
+                Some(answers_left) => {
+                    let advert_at = now + params.advert_interval().as_duration();
+                    Step::quiet(State::Claimant(Claimant { advert_at, answers_left, ..claimant }))
+                        .with(advertise(params, Some(params.priority())))
+                }
+                None => Step::quiet(before),
+            },
             // It was held up, and another took over as it had to: a gated router lets it.
             Some(_) if is_doubtful(params, claimant.advert_at, now) => {
                 lose_to(params, now, advert).entered_from(before, Cause::Stalled(advert.source))
@@ -208,7 +218,7 @@ fn claim_role(params: &Params, before: State, now: Instant, cause: Cause) -> Ste
         Some(gate) => Step::quiet(State::Claimant(Claimant {
             since: now,
             advert_at,
-            until: now + gate.timeout,
+            until: now + gate.timeout.max(Duration::from_nanos(1)),
             answers_left: ANSWERS_PER_INTERVAL,
             alone,
         }))
@@ -226,7 +236,8 @@ fn claim_role(params: &Params, before: State, now: Instant, cause: Cause) -> Ste
 /// Active from now on. One that came this far without hearing another Active may call an election later, to settle by
 /// priority what was decided by who was first; the owner would win it in any case.
 fn serving(params: &Params, now: Instant, advert_at: Instant, alone: bool) -> State {
-    let settle_at = params.settle().filter(|_| alone && !params.priority().is_owner()).map(|after| now + after);
+    let settle_at =
+        params.settle().filter(|_| alone && !params.priority().is_owner()).map(|after| (now + after).max(advert_at));
     State::Active(Active {
         since: now,
         advert_at,
@@ -290,7 +301,7 @@ fn hear(params: &Params, backup: Backup, now: Instant, advert: Advert) -> Backup
     let preempt_at = match params.preempt() {
         _ if priority >= params.priority() => None,
         Preempt::Immediately => Some(now),
-        Preempt::Never if params.priority().is_owner() => Some(now),
+        Preempt::Never | Preempt::After(_) if params.priority().is_owner() => Some(now),
         Preempt::Never => None,
         Preempt::After(delay) => Some(backup.preempt_at.unwrap_or(now + delay)),
     };
@@ -309,6 +320,11 @@ fn hear(params: &Params, backup: Backup, now: Instant, advert: Advert) -> Backup
 
 /// Active_Down_Timer by the new parameters, counted from when it was set; what is overdue fires now.
 fn rearmed(params: &Params, backup: Backup, now: Instant) -> Backup {
+    // It was about to preempt, and may not any more: it accepts the Active that it heard.
+    if backup.heard == Heard::LowerPriority && params.preempt() == Preempt::Never && !params.priority().is_owner() {
+        let down_at = now + params.active_down_interval(backup.active_adver_interval);
+        return Backup { armed_at: now, heard: Heard::Active, preempt_at: None, ..backup }.due(down_at);
+    }
     let active_adver_interval = match backup.heard {
         Heard::Nobody => params.advert_interval(),
         Heard::Active | Heard::LowerPriority | Heard::Resignation => backup.active_adver_interval,

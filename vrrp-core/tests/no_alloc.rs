@@ -141,8 +141,7 @@ fn ten_thousand_virtual_routers_allocate_nothing_in_steady_state() {
     let mut broken = datagrams(200).swap_remove(0);
     broken[2] ^= 1;
     let (higher, lower) = (datagrams(200), datagrams(50));
-    let mut network =
-        Network { router, now: Instant::from_millis(50), higher, lower, broken, sent: 0, done: 0 };
+    let mut network = Network { router, now: Instant::from_millis(50), higher, lower, broken, sent: 0, done: 0 };
     for _ in 0..10 {
         network.second();
     }

@@ -34,7 +34,8 @@ pub(super) fn in_active(params: &Params, active: Active, now: Instant, event: Ev
 
 /// When a degraded Active may call its next election.
 pub(super) fn re_election_at(params: &Params, now: Instant) -> Option<Instant> {
-    (params.is_degraded() && params.yields_when_degraded()).then(|| now + params.re_election())
+    (params.is_degraded() && params.yields_when_degraded())
+        .then(|| now + params.re_election().max(params.advert_interval().as_duration()))
 }
 
 fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
@@ -50,15 +51,10 @@ fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
         (Phase::Advertising, _) if now >= active.advert_at => advertise_on_time(params, active, now),
         // Nobody wanted the role: on as before, and the addresses have been here all the time.
         (Phase::Standing(at), _) if now >= at => {
-            let advert_at = now + params.advert_interval().as_duration();
-            let phase = Phase::Advertising;
-            Step::quiet(State::Active(advertised(params, Active { advert_at, phase, ..active })))
-                .with(advertise(params, Some(params.priority())))
+            Step::quiet(State::Active(serve_on(params, active, now))).with(advertise(params, Some(params.priority())))
         }
         (Phase::HandingOver(at, After::Stay), _) if now >= at => {
-            let advert_at = now + params.advert_interval().as_duration();
-            let phase = Phase::Advertising;
-            Step::quiet(State::Active(advertised(params, Active { advert_at, phase, ..active })))
+            Step::quiet(State::Active(serve_on(params, active, now)))
                 .with(advertise(params, Some(params.priority())))
                 .with(Action::Announce)
         }
@@ -68,6 +64,13 @@ fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
         }
         (Phase::Advertising | Phase::Standing(_) | Phase::HandingOver(..), _) => Step::quiet(State::Active(active)),
     }
+}
+
+/// As before the resignation. The priority may have fallen, or an election may have come due, meanwhile.
+fn serve_on(params: &Params, active: Active, now: Instant) -> Active {
+    let advert_at = now + params.advert_interval().as_duration();
+    let election_at = active.election_at.or_else(|| re_election_at(params, now)).map(|at| at.max(advert_at));
+    advertised(params, Active { advert_at, election_at, phase: Phase::Advertising, ..active })
 }
 
 /// (680) - (690).
@@ -142,7 +145,9 @@ fn answer(params: &Params, active: Active, advert_at: Instant, claimed_by: Optio
                 .with(advertise(params, Some(params.priority())))
                 .with(Action::Announce)
         }
-        Some(_) | None => Step::quiet(State::Active(Active { unheeded, ..active })),
+        // Not answered, but noticed.
+        Some(answers_left) => Step::quiet(State::Active(Active { answers_left, unheeded, ..active })),
+        None => Step::quiet(State::Active(Active { unheeded, ..active })),
     };
     match alarm {
         Some(rival) => step.with(Action::Alarm(Alarm::PersistentRival(rival))),

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
 use core::net::{IpAddr, Ipv4Addr};
+use std::collections::VecDeque;
+
 use vrrp_core::{
     Action, Advert, Cause, Claim, Event, Instant, Interval, Params, Priority, Role, State, Timer, Transition, Version,
     VirtualRouter,
@@ -158,8 +160,9 @@ pub fn run_lan(routers: &mut [Router], starts: &[u64], end: u64) {
         if event == Event::Startup {
             starts.retain(|(_, other)| *other != n);
         }
-        let mut pending = vec![(n, event)];
-        while let Some((n, event)) = pending.pop() {
+        let mut pending = VecDeque::from([(n, event)]);
+        // In the order sent: a claim with a short interval comes before the resignation that it prepares.
+        while let Some((n, event)) = pending.pop_front() {
             let source = routers[n].router.params().primary_address().unwrap();
             for action in routers[n].handle_at(now, event) {
                 if let Action::SendAdvert(claim) = action {
