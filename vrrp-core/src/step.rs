@@ -10,7 +10,9 @@ use crate::{Priority, State, Transition, Version};
 
 /// How many losing rivals an Active answers between two periodic advertisements. The RFC answers each (§6.4.3), which
 /// lets two routers that cannot settle answer each other without end.
-const ANSWERS_PER_INTERVAL: u8 = 3;
+///
+/// The last one is kept for a rival that resigns (§6.4.3 (705)): Backups that heard it wait for Skew_Time only.
+const ANSWERS_PER_INTERVAL: u8 = 4;
 
 /// What an event leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +114,7 @@ fn in_active(params: &Params, active: Active, now: Instant, event: Event) -> Ste
         // (700) An advertisement.
         Event::Advert(advert) => match advert.priority {
             // (705) A rival resigns: say at once that the addresses are served.
-            None => answer(params, active, now + params.advert_interval().as_duration()),
+            None => answer(params, active, now + params.advert_interval().as_duration(), 0),
             // It was held up, and another took over as it had to. No last advertisement: it could unseat the other.
             Some(_) if is_doubtful(params, active, now) && !preempts(params) => {
                 enter_backup(params, now, learn_interval(params, advert), Heard::Active)
@@ -167,14 +169,18 @@ fn hear(params: &Params, backup: Backup, now: Instant, advert: Advert) -> Backup
         let down_at = now + params.skew_time(backup.active_adver_interval);
         return Backup { armed_at: now, down_at, heard: Heard::Resignation, preempt_at: None, ..backup };
     };
-    let preempt_at = match params.preempt() {
-        _ if priority >= params.priority() => None,
-        Preempt::Immediately => Some(now),
-        Preempt::Never if params.priority().is_owner() => Some(now),
-        Preempt::Never => None,
-        Preempt::After(delay) => Some(backup.preempt_at.unwrap_or(now + delay)),
+    // From when on this sender is not accepted any more; only a delay has to be remembered.
+    let (discard_from, preempt_at) = match params.preempt() {
+        Preempt::Immediately | Preempt::After(_) | Preempt::Never if priority >= params.priority() => (None, None),
+        Preempt::Immediately => (Some(now), None),
+        Preempt::Never if params.priority().is_owner() => (Some(now), None),
+        Preempt::Never => (None, None),
+        Preempt::After(delay) => {
+            let at = backup.preempt_at.unwrap_or(now + delay);
+            (Some(at), Some(at))
+        }
     };
-    match preempt_at {
+    match discard_from {
         // (440) Discard: the timer runs on, and this router takes over when it fires.
         Some(at) if now >= at => Backup { heard: Heard::LowerPriority, preempt_at, ..backup },
         // (405) Accept: learn the interval, wait for another Active_Down_Interval.
@@ -246,7 +252,7 @@ fn contend(params: &Params, active: Active, now: Instant, advert: Advert, priori
         }
         // (750) - (760), new in RFC 9568: assert it at once.
         Verdict::WeWin => {
-            let step = answer(params, active, active.advert_at);
+            let step = answer(params, active, active.advert_at, 1);
             if second_owner && active.answers_left == ANSWERS_PER_INTERVAL {
                 step.with(Action::Alarm(Alarm::SecondOwner(advert.source)))
             } else {
@@ -259,9 +265,10 @@ fn contend(params: &Params, active: Active, now: Instant, advert: Advert, priori
 }
 
 /// Advertises at once in answer to a rival that loses, and repairs what the rival told the hosts; within bounds.
-fn answer(params: &Params, active: Active, advert_at: Instant) -> Step {
+/// `reserve` answers are left for those who need one more.
+fn answer(params: &Params, active: Active, advert_at: Instant, reserve: u8) -> Step {
     match active.answers_left.checked_sub(1) {
-        Some(answers_left) if params.answer_rivals() => {
+        Some(answers_left) if params.answer_rivals() && answers_left >= reserve => {
             Step::quiet(State::Active(Active { advert_at, answers_left, ..active }))
                 .with(advertise(params, Some(params.priority())))
                 .with(Action::Announce)
