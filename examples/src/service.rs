@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use vrrp_net::{Driver, DriverEvent, RouterConfig};
 
-/// Runs virtual routers until SIGTERM or SIGINT, then releases their addresses.
+/// Runs virtual routers until SIGTERM, SIGINT or SIGHUP, then releases their addresses.
 ///
 /// `report` is told what happens, with a label that names the virtual router: `eth0/51`.
 ///
@@ -19,7 +19,8 @@ use vrrp_net::{Driver, DriverEvent, RouterConfig};
 pub fn run(routers: Vec<RouterConfig>, mut report: impl FnMut(&str, &DriverEvent)) -> anyhow::Result<()> {
     // A pipe, so that a signal that comes just before the wait is not missed.
     let (stop, stopped) = UnixStream::pair().context("cannot make a pipe for signals")?;
-    for signal in [SIGTERM, SIGINT] {
+    // SIGHUP too: the end of its terminal is no reason to leave addresses behind.
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
         let pipe = stop.try_clone().context("cannot make a pipe for signals")?;
         signal_hook::low_level::pipe::register(signal, pipe).context("cannot catch signals")?;
     }

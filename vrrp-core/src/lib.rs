@@ -80,7 +80,7 @@
 //!
 //! # Features
 //!
-//! `std` (default) implies `alloc`, which brings [`VrrpRouter`]. `serde` lets states and parameters be stored. `auth-hmac`
+//! `std` (default) implies `alloc`, which brings [`VrrpRouter`]. `serde` lets states, events and actions be stored. `auth-hmac`
 //! brings the signed advertisements of keepalived 2.4. Without any, the crate is `no_std` and needs no allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]

@@ -226,16 +226,19 @@ impl VrrpRouter {
 
     /// Takes a virtual router out, with the actions of it that were not polled yet. To leave the election in an orderly
     /// way give it [`Event::Shutdown`] and carry out its actions first.
-    pub fn remove(&mut self, id: RouterId) -> Option<VirtualRouterConfig> {
+    pub fn remove(&mut self, now: Instant, id: RouterId) -> Option<VirtualRouterConfig> {
         self.slot(id)?;
         let entry = self.slots.get_mut(id.slot)?.take()?;
-        if let Some(group) = entry.group.and_then(|group| self.groups.get_mut(group)).and_then(Option::as_mut) {
+        if let Some(number) = entry.group
+            && let Some(group) = self.groups.get_mut(number).and_then(Option::as_mut)
+        {
             group.members.retain(|member| *member != id);
-            // Those that waited for it are asked again.
+            // Those that waited for it are asked again, and its faults are no longer theirs.
             for member in group.members.clone() {
                 let due = self.slot(member).and_then(|entry| entry.router.poll_timeout());
                 self.deadlines.set(member.slot, due);
             }
+            self.follow_group(now, number);
         }
         if let Some(key) = entry.key() {
             self.by_key.remove(&key);

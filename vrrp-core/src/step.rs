@@ -15,9 +15,11 @@ use crate::{
     Priority, State, Transition, Version,
 };
 
-/// How many losing rivals are answered between two periodic advertisements. The RFC answers each (§6.4.3), which lets
-/// two routers that cannot settle answer each other without end.
-const ANSWERS_PER_INTERVAL: u8 = 3;
+/// How many losing rivals are answered between two periodic advertisements. The RFC answers each (§6.4.3), which
+/// lets two routers that cannot settle answer each other without end.
+///
+/// The last one is kept for a rival that resigns (§6.4.3 (705)): Backups that heard it wait for Skew_Time only.
+const ANSWERS_PER_INTERVAL: u8 = 4;
 
 /// What an event leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +164,7 @@ fn in_claimant(params: &Params, claimant: Claimant, now: Instant, event: Event) 
                     lose_to(params, now, advert).entered_from(before, Cause::Outranked(advert.source))
                 }
                 Verdict::WeWin => match claimant.answers_left.checked_sub(1) {
-                    Some(answers_left) if params.answer_rivals() => {
+                    Some(answers_left) if params.answer_rivals() && answers_left > 0 => {
                         Step::quiet(State::Claimant(Claimant { answers_left, alone: false, ..claimant }))
                             .with(advertise(params, Some(params.priority())))
                     }
@@ -298,14 +300,18 @@ fn hear(params: &Params, backup: Backup, now: Instant, advert: Advert) -> Backup
         let resigned = Backup { armed_at: now, heard: Heard::Resignation, preempt_at: None, ..backup };
         return resigned.due(down_at);
     };
-    let preempt_at = match params.preempt() {
-        _ if priority >= params.priority() => None,
-        Preempt::Immediately => Some(now),
-        Preempt::Never | Preempt::After(_) if params.priority().is_owner() => Some(now),
-        Preempt::Never => None,
-        Preempt::After(delay) => Some(backup.preempt_at.unwrap_or(now + delay)),
+    // From when on this sender is not accepted any more; only a delay has to be remembered.
+    let (discard_from, preempt_at) = match params.preempt() {
+        Preempt::Immediately | Preempt::After(_) | Preempt::Never if priority >= params.priority() => (None, None),
+        Preempt::Immediately => (Some(now), None),
+        Preempt::Never | Preempt::After(_) if params.priority().is_owner() => (Some(now), None),
+        Preempt::Never => (None, None),
+        Preempt::After(delay) => {
+            let at = backup.preempt_at.unwrap_or(now + delay);
+            (Some(at), Some(at))
+        }
     };
-    match preempt_at {
+    match discard_from {
         // (440) Discard: the timer runs on, and this router takes over when it fires.
         Some(at) if now >= at => Backup { heard: Heard::LowerPriority, preempt_at, ..backup },
         // (405) Accept: learn the interval, wait for another Active_Down_Interval.

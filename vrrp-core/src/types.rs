@@ -201,7 +201,8 @@ impl Interval {
         if !duration.subsec_nanos().is_multiple_of(10_000_000) {
             return Err(ValueError::Granularity(duration));
         }
-        let centiseconds = duration.as_secs().saturating_mul(100) + u64::from(duration.subsec_nanos() / 10_000_000);
+        let hundredths = u64::from(duration.subsec_nanos() / 10_000_000);
+        let centiseconds = duration.as_secs().saturating_mul(100).saturating_add(hundredths);
         match Self::from_seconds(duration.as_secs()) {
             Ok(seconds) if duration.subsec_nanos() == 0 => Ok(seconds),
             _ => Self::from_centiseconds(centiseconds),
@@ -444,7 +445,7 @@ impl<'de> serde::Deserialize<'de> for VirtualAddr {
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<VirtualAddr, E> {
-                text.parse().map_err(E::custom)
+                text.parse().map_err(|error| E::custom(format_args!("{text:?}: {error}")))
             }
         }
         deserializer.deserialize_str(Text)
@@ -524,6 +525,7 @@ mod tests {
         assert_eq!(parse(0), Err(ValueError::Centiseconds(0)));
         assert_eq!(parse(40_960), Err(ValueError::Centiseconds(4096)));
         assert!(Interval::from_duration(Duration::MAX).is_err());
+        assert!(Interval::from_duration(Duration::new(u64::MAX, 990_000_000)).is_err());
     }
 
     #[test]

@@ -907,7 +907,7 @@ fn what_cannot_work_is_refused_with_the_way_out() {
     router.set_wall_clock(Instant::ZERO, wall(NOW));
     assert_eq!(refused(&mut router, with_password), ConfigError::PasswordAndHmac(vrid(52)));
     assert_eq!(router.hmac(with_password), None);
-    router.remove(plain);
+    router.remove(Instant::ZERO, plain);
     assert_eq!(refused(&mut router, plain), ConfigError::Unknown);
     assert_eq!(router.hmac(plain), None);
 }

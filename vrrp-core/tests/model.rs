@@ -815,7 +815,6 @@ fn planned_hand_overs() {
 }
 
 #[test]
-#[ignore = "BUG: no election is called for a priority that fell while the Active had resigned"]
 fn elections_called_by_actives_that_are_degraded_while_they_hand_over() {
     let mut lan = fine(lan("2 routers, nopreempt: health, hand-over", 2, Preempt::Never));
     lan.budget = Budget { starts: 2, health: 1, hand_overs: 1, ..Budget::default() };
@@ -824,7 +823,6 @@ fn elections_called_by_actives_that_are_degraded_while_they_hand_over() {
 }
 
 #[test]
-#[ignore = "BUG: no election is called for a priority that fell while the Active had resigned"]
 fn cold_starts_that_settle() {
     let lan = lan("2 routers, nopreempt, settle: health, loss, crash", 2, Preempt::Never);
     let mut lan = fine(with_params(lan, |params| params.with_settle(Some(Duration::from_secs(6)))));

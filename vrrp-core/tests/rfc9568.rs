@@ -272,8 +272,21 @@ fn sm_25_losing_rivals_are_answered_a_bounded_number_of_times_an_interval() {
         (0..1000).filter(|_| !router.handle_at(at, Event::Advert(advert(RIVAL_ABOVE, 99))).is_empty()).count()
     };
     assert_eq!(answers(&mut router, due - Duration::from_millis(500)), 3);
+    // A resignation is answered all the same: Backups that heard it wait for Skew_Time only.
+    let resignation = Event::Advert(advert(RIVAL_ABOVE, 0));
+    router.expect_at(due - Duration::from_millis(500), resignation, &[router.sends(100), Announce]);
+    let (due, _) = router.deadline().unwrap();
     router.expect_at(due, Event::Timeout, &[router.sends(100)]);
     assert_eq!(answers(&mut router, due), 3);
+}
+
+#[test]
+fn el_08_a_delay_that_is_configured_later_begins_then() {
+    let mut router = Router::backup(params());
+    router.handle(1000, Event::Advert(advert(RIVAL_BELOW, 50)));
+    router.reconfigure(2000, params().with_preempt(Preempt::After(Duration::from_secs(60))));
+    router.handle(2500, Event::Advert(advert(RIVAL_BELOW, 50)));
+    assert_eq!(router.deadline().unwrap().0, millis(6109) + Duration::from_micros(375), "it is accepted for now");
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn the_same_vrid_twice_on_an_interface_is_refused() {
     assert_eq!(router.add(interface(2), config(51, V3)), Err(refused));
     let second = router.add(interface(3), config(51, V3)).unwrap();
     assert_eq!(router.rebind(second, Some(interface(2))), Err(refused));
-    router.remove(first).unwrap();
+    router.remove(Instant::ZERO, first).unwrap();
     assert_eq!(router.rebind(second, Some(interface(2))), Ok(()));
     assert_eq!(router.interface(second), Some(interface(2)));
 }
@@ -237,14 +237,14 @@ fn an_id_of_a_removed_router_names_nothing_ever_again() {
     let mut router = VrrpRouter::new();
     let old = router.add(interface(2), config(51, V3)).unwrap();
     router.handle_event(Instant::ZERO, old, Event::Startup);
-    assert!(router.remove(old).is_some());
+    assert!(router.remove(Instant::ZERO, old).is_some());
     assert_eq!((router.poll_action(), router.poll_timeout()), (None, None));
     let new = router.add(interface(2), config(51, V3)).unwrap();
     assert_ne!(old, new);
     router.handle_event(Instant::ZERO, old, Event::Startup);
     assert_eq!(role(&router, new), Role::Initialize);
     assert_eq!(router.state(old), None);
-    assert!(router.remove(old).is_none());
+    assert!(router.remove(Instant::ZERO, old).is_none());
 }
 
 #[test]

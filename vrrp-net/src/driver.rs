@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use vrrp_core::wire::{Discard, Envelope};
 use vrrp_core::{
-    Action, Alarm, Claim, Event, Family, Fault, IfIndex, Instant, Params, Priority, RouterId, Transition, VirtualAddr,
-    VirtualRouterConfig, VrrpRouter,
+    Action, Alarm, Cause, Claim, Event, Family, Fault, Faults, IfIndex, Instant, Params, Priority, RouterId,
+    Transition, VirtualAddr, VirtualRouterConfig, VrrpRouter,
 };
 
 use crate::error::{Capability, Error};
@@ -51,6 +51,13 @@ pub enum DriverEvent {
         /// From where to where, and why.
         transition: Transition,
     },
+    /// A virtual router was started but cannot take part yet.
+    Waiting {
+        /// Which virtual router.
+        router: RouterId,
+        /// What it waits for the end of.
+        faults: Faults,
+    },
     /// Something an operator should know.
     Alarm {
         /// Which virtual router.
@@ -87,6 +94,7 @@ impl DriverEvent {
     pub fn router(&self) -> Option<RouterId> {
         match self {
             Self::Transition { router, .. }
+            | Self::Waiting { router, .. }
             | Self::Alarm { router, .. }
             | Self::AddressRefused { router, .. }
             | Self::SendFailed { router, .. } => Some(*router),
@@ -101,6 +109,10 @@ impl fmt::Display for DriverEvent {
         match self {
             Self::Transition { transition: Transition { from, to, cause }, .. } => {
                 write!(f, "{from} -> {to}: {cause}")
+            }
+            Self::Waiting { faults, .. } => {
+                let causes: Vec<String> = faults.iter().map(|fault| Cause::Fault(fault).to_string()).collect();
+                write!(f, "cannot take part yet: {}", causes.join(", "))
             }
             Self::Alarm { alarm, .. } => alarm.fmt(f),
             Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } => error.fmt(f),
@@ -189,7 +201,7 @@ impl Driver {
     /// this host is their owner (priority 255).
     ///
     /// # Errors
-    /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`] and what opening sockets can give; nothing is
+    /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`] and what opening sockets can give; nothing is
     /// left behind.
     pub fn add(&mut self, config: RouterConfig) -> Result<RouterId, Error> {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
@@ -213,6 +225,10 @@ impl Driver {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
         self.router.handle_event(now, id, Event::Startup);
+        let faults = self.router.state(id).map(|state| state.faults()).unwrap_or_default();
+        if !faults.is_empty() {
+            self.events.push(DriverEvent::Waiting { router: id, faults });
+        }
         self.finish_turn()?;
         Ok(id)
     }
@@ -231,6 +247,14 @@ impl Driver {
         {
             let (address, interface) = (address.address(), config.interface.clone());
             return Err(Error::OwnAddress { address, interface });
+        }
+        let taken = |address: &&VirtualAddr| {
+            let same = |other: &VirtualAddr| other.address() == address.address();
+            self.managed.values().find(|managed| managed.config.addresses.iter().any(same))
+        };
+        if let Some((address, other)) = config.addresses.iter().find_map(|address| Some((address, taken(&address)?))) {
+            let (address, interface) = (address.address(), other.config.interface.clone());
+            return Err(Error::AddressTaken { address, vrid: other.config.vrid, interface });
         }
         let addresses = config.addresses.iter().map(|address| address.address()).collect();
         Ok(self.router.add(
@@ -254,7 +278,7 @@ impl Driver {
         let now = sys::boottime_now();
         self.router.handle_event(now, id, Event::Shutdown);
         self.finish_turn()?;
-        self.router.remove(id);
+        self.router.remove(now, id);
         if let Some(managed) = self.managed.remove(&id) {
             self.close_unused_interface(managed.interface);
         }
@@ -278,6 +302,9 @@ impl Driver {
         let now = sys::boottime_now();
         let params = *self.router.params(id).ok_or(Error::Config(vrrp_core::ConfigError::Unknown))?;
         self.router.set_params(now, id, params.with_priority(priority)).map_err(Error::Config)?;
+        if let Some(managed) = self.managed.get_mut(&id) {
+            managed.config.priority = priority;
+        }
         self.finish_turn()
     }
 
@@ -351,6 +378,7 @@ impl Driver {
     }
 
     fn read_changes(&mut self) -> Result<(), Error> {
+        let mut changed = BTreeSet::new();
         for change in self.monitor.read(CHANGES_PER_TURN)? {
             let now = sys::boottime_now();
             match change {
@@ -384,7 +412,7 @@ impl Driver {
                         && let Some(interface) = self.interfaces.get_mut(&token)
                         && interface.address_is_there(address)
                     {
-                        self.update_primary_addresses(now, token);
+                        changed.insert(token);
                     }
                 }
                 Change::AddressRemoved(address) => {
@@ -392,7 +420,7 @@ impl Driver {
                         && let Some(interface) = self.interfaces.get_mut(&token)
                         && interface.address_is_gone(&address)
                     {
-                        self.update_primary_addresses(now, token);
+                        changed.insert(token);
                     }
                 }
                 Change::Overrun => {
@@ -400,6 +428,14 @@ impl Driver {
                     tokens.into_iter().for_each(|token| self.attach(now, token));
                 }
             }
+        }
+        // An address that is replaced is gone for a moment only: what counts is what is there in the end.
+        for token in changed {
+            if let Some(interface) = self.interfaces.get_mut(&token) {
+                // One that cannot be read is gone, which its own message will tell.
+                let _ = interface.reread_addresses(&mut self.netlink);
+            }
+            self.update_primary_addresses(sys::boottime_now(), token);
         }
         Ok(())
     }
@@ -446,7 +482,14 @@ impl Driver {
         });
         match result {
             Ok(index) => {
+                let mut was_usable = was_usable;
                 if index != before {
+                    if was_usable {
+                        // The old one went unnoticed, and the addresses with it: nothing of it is left to serve with.
+                        self.report(now, token, Event::Fault(Fault::Link));
+                        let _ = self.perform();
+                        was_usable = false;
+                    }
                     self.rebind(token, index);
                 }
                 self.report_usability(now, token, was_usable);
@@ -487,7 +530,11 @@ impl Driver {
         if usable == was_usable {
             return;
         }
-        let event = if usable { Event::Recovered(Fault::Link) } else { Event::Fault(Fault::Link) };
+        self.report(now, token, if usable { Event::Recovered(Fault::Link) } else { Event::Fault(Fault::Link) });
+    }
+
+    /// Gives an event to every virtual router of an interface.
+    fn report(&mut self, now: Instant, token: u64, event: Event) {
         for (id, _) in self.managed.iter().filter(|(_, managed)| managed.interface == token) {
             self.router.handle_event(now, *id, event);
         }
@@ -530,6 +577,9 @@ impl Driver {
                 Action::RemoveAddresses => self.uninstall(id)?,
                 Action::Announce => self.announce(id),
                 Action::Transition(transition) => {
+                    if let Some(managed) = self.managed.get_mut(&id) {
+                        managed.send_failing = None;
+                    }
                     self.events.push(DriverEvent::Transition { router: id, transition });
                 }
                 Action::Alarm(alarm) => self.events.push(DriverEvent::Alarm { router: id, alarm }),

@@ -61,6 +61,17 @@ pub enum Error {
         interface: String,
     },
 
+    /// Two virtual routers cannot have one address: each would take it from the other.
+    #[error("{address} is an address of virtual router {vrid} on {interface} already: give it to one of them")]
+    AddressTaken {
+        /// The address.
+        address: std::net::IpAddr,
+        /// The virtual router that has it.
+        vrid: vrrp_core::Vrid,
+        /// The interface of that one.
+        interface: String,
+    },
+
     /// Something that this version does not do.
     #[error("{0}")]
     Unsupported(String),
@@ -99,6 +110,7 @@ impl Error {
             | Self::Unanswered { .. }
             | Self::Config(_)
             | Self::OwnAddress { .. }
+            | Self::AddressTaken { .. }
             | Self::Unsupported(_) => None,
         }
     }

@@ -40,6 +40,14 @@ impl Interface {
         Ok(())
     }
 
+    /// Reads the addresses anew.
+    pub(crate) fn reread_addresses(&mut self, netlink: &mut Netlink) -> Result<(), Error> {
+        if let Some(index) = self.index() {
+            self.addresses = netlink.addresses(Some(index))?;
+        }
+        Ok(())
+    }
+
     /// Forgets an interface that does not exist any more.
     pub(crate) fn close(&mut self) {
         self.link = None;

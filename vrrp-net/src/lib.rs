@@ -25,7 +25,8 @@
 //! # What it does to the host
 //!
 //! - An Active's addresses are on the interface, announced by gratuitous ARP, marked as VRRP's ([`ADDRESS_MARK`]) and
-//!   leased ([`Lease`]): if the process dies, the kernel removes them. Nobody else's addresses are touched.
+//!   leased ([`Lease`]): if the process dies, the kernel removes them. One that is there at the start already is taken for
+//!   what a predecessor left, and removed, unless this host is the addresses' owner.
 //! - An interface that goes down, loses its carrier, its address, or vanishes takes its virtual routers out of the
 //!   election; they are back when it is, also with another index.
 //! - Addresses that the kernel refuses, and advertisements that cannot be sent, take a virtual router out of the election

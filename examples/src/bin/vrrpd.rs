@@ -8,12 +8,12 @@ use clap::Parser;
 use examples::service;
 use examples::settings::{File, Router, Span};
 use tracing_subscriber::filter::LevelFilter;
-use vrrp_net::vrrp_core::{Role, VirtualAddr};
+use vrrp_net::vrrp_core::{Cause, Role, VirtualAddr};
 use vrrp_net::{DriverEvent, RouterConfig};
 
 /// Moves virtual IP addresses between hosts with VRRP.
 ///
-/// Runs in the foreground until SIGTERM or SIGINT, then releases its addresses and lets the next host take over. Needs
+/// Runs in the foreground until SIGTERM, SIGINT or SIGHUP, then releases its addresses and lets the next host take over. Needs
 /// CAP_NET_RAW and CAP_NET_ADMIN.
 #[derive(Parser)]
 #[command(name = "vrrpd")]
@@ -100,9 +100,12 @@ fn routers(arguments: Arguments) -> anyhow::Result<Vec<RouterConfig>> {
 
 fn log(router: &str, event: &DriverEvent) {
     match event {
-        DriverEvent::Transition { transition, .. } if transition.to == Role::Initialize => {
+        DriverEvent::Transition { transition, .. }
+            if transition.to == Role::Initialize && transition.cause != Cause::Shutdown =>
+        {
             tracing::warn!(router, "{event}");
         }
+        DriverEvent::Waiting { .. } => tracing::warn!(router, "{event}"),
         DriverEvent::Transition { .. } => tracing::info!(router, "{event}"),
         _ => tracing::error!(router, "{event}"),
     }

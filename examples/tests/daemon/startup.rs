@@ -154,3 +154,13 @@ fn refused_by(host: &Host, command: &[&str], status: i32, words: &[&str]) {
     assert!(words.iter().all(|word| errors[0].contains(word)), "{command:?}: {words:?} in {:?}", errors[0]);
     assert!(!lines.iter().any(|line| line.contains('\u{1b}')), "colours in a log that is no terminal: {lines:?}");
 }
+
+#[test]
+fn an_address_of_two_virtual_routers_is_refused() {
+    let Some((_lab, host)) = one_host() else { return };
+    let folder = TempDir::new();
+    let router = |vrid| format!("[[router]]\ninterface = \"eth0\"\nvrid = {vrid}\naddresses = [\"192.0.2.100\"]\n");
+    let file = folder.write("twice.toml", &(router(51) + &router(52)));
+    let words = ["eth0/52", "192.0.2.100 is an address of virtual router 51 on eth0 already"];
+    refused(&host, &["--config", &file.display().to_string()], 1, &words);
+}

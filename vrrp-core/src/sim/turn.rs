@@ -160,9 +160,10 @@ impl Sim {
         }
         let able = !entry.sends_fail && entry.ports.get(member.port).is_some_and(|port| port.carrier);
         if !able {
-            return if claim.priority.is_some() {
-                self.send_failed(id, router)
-            };
+            if claim.priority.is_some() {
+                self.send_failed(id, router);
+            }
+            return;
         }
         let failed_before = member.send_failing.take().is_some();
         let group = Family::V4.group();

@@ -435,17 +435,20 @@ impl Sim {
     pub(super) fn excuse_unheard(&mut self, id: MemberId, gone: bool, silent: bool) {
         let Some(service) = self.services.iter().find(|service| service.members.contains(&id)) else { return };
         let Some(one) = self.view(id) else { return };
-        let mut others = service.members.iter().filter(|other| **other != id).filter_map(|other| self.view(*other));
+        let others = service.members.iter().filter(|other| **other != id).filter_map(|other| self.view(*other));
         let never_heard = |other: View<'_>| {
             // Nor may one be known that has had the role for less than an interval.
             let since = self.clean_since(service, one, other).map(|since| since.max(one.member.role_since));
             silent || since.is_none_or(|since| gone && self.now < since + self.allow(service, one.interval))
         };
-        if others.any(|other| other.member.role() == Role::Active && never_heard(other)) {
-            let (lan, node) = (service.lan, id.node);
-            for host in self.hosts.iter_mut().filter(|host| host.lan == lan) {
-                host.cache.iter_mut().filter(|entry| entry.node == Some(node)).for_each(|entry| entry.missed = true);
-            }
+        let rivals: Vec<bool> = others.filter(|other| other.member.role() == Role::Active).map(never_heard).collect();
+        let (now, unheard, interval) = (self.now, rivals.contains(&true), one.interval);
+        let (lan, node) = (service.lan, id.node);
+        for host in self.hosts.iter_mut().filter(|host| host.lan == lan) {
+            // Or hosts were led to it since it last spoke.
+            let fresh = |since: Instant| gone && !rivals.is_empty() && now < since + interval;
+            let entries = host.cache.iter_mut().filter(|entry| entry.node == Some(node));
+            entries.filter(|entry| unheard || fresh(entry.since)).for_each(|entry| entry.missed = true);
         }
     }
 

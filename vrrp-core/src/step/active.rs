@@ -138,8 +138,13 @@ fn answer(params: &Params, active: Active, advert_at: Instant, claimed_by: Optio
     // Once an interval, however often it claims.
     let alarmed = unheeded > PATIENCE_WITH_RIVALS && active.answers_left == ANSWERS_PER_INTERVAL;
     let alarm = claimed_by.filter(|_| alarmed);
-    let step = match active.answers_left.checked_sub(1) {
-        Some(answers_left) if params.answer_rivals() => {
+    // A resignation is always answered (§6.4.3 (705)), for which the last answer is kept.
+    let (wanted, reserve) = match claimed_by {
+        Some(_) => (params.answer_rivals(), 1),
+        None => (true, 0),
+    };
+    let step = match active.answers_left.checked_sub(1).filter(|left| *left >= reserve) {
+        Some(answers_left) if wanted => {
             let active = Active { advert_at, answers_left, unheeded, ..active };
             Step::quiet(State::Active(advertised(params, active)))
                 .with(advertise(params, Some(params.priority())))

@@ -7,6 +7,7 @@ mod cluster;
 mod report;
 mod scenario;
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 
@@ -85,11 +86,8 @@ fn main() -> ExitCode {
 /// Runs every scenario and prints what came of it. Whether every takeover happened.
 fn demonstrate(interval: Interval, json: bool) -> anyhow::Result<bool> {
     let outcomes = scenario::run_all(interval, json)?;
-    if json {
-        println!("{}", report::json(&outcomes, interval)?);
-    } else {
-        print!("{}", report::table(&outcomes, interval));
-    }
+    let text = if json { report::json(&outcomes, interval)? + "\n" } else { report::table(&outcomes, interval) };
+    std::io::stdout().write_all(text.as_bytes()).context("cannot print the results")?;
     Ok(outcomes.iter().all(report::Outcome::succeeded))
 }
 

@@ -211,11 +211,10 @@ impl Session {
                 }
                 let mut node = self.node(words)?;
                 loop {
-                    let left = self.sim.members().any(|id| id.node() == node && self.sim.is_running(node));
-                    if left {
-                        self.sim.rejoin(node)
-                    } else {
-                        self.sim.start(node)
+                    // One that left runs on.
+                    match self.sim.is_running(node) {
+                        true => self.sim.rejoin(node),
+                        false => self.sim.start(node),
                     }
                     match words.next() {
                         Some(name) => node = find(&self.nodes, "node", name)?,
