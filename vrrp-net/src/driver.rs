@@ -608,8 +608,10 @@ impl Driver {
                 managed.send_failing = None;
                 self.router.count_sent(id, claim);
             }
-            // A resignation that cannot be sent changes nothing: the others wait for Active_Down_Interval.
+            // A resignation that cannot be sent changes nothing: the others wait for Active_Down_Interval. Nor does the last
+            // advertisement of one that has yielded.
             Err(_) if claim.priority.is_none() => {}
+            Err(_) if self.router.state(id).is_none_or(|state| state.role() != Role::Active) => {}
             Err(error) => self.send_failed(id, error),
         }
     }
@@ -626,6 +628,8 @@ impl Driver {
             }
             Some(since) if now >= since + params.active_down_interval(params.advert_interval()) => {
                 managed.send_failing = None;
+                // What would have followed, above all an announcement, must not happen.
+                self.router.cancel_actions(id);
                 self.router.handle_event(now, id, Event::Fault(Fault::Send));
             }
             Some(_) => {}

@@ -36,6 +36,27 @@ fn a_router_leaves_when_its_interface_is_deleted_and_runs_on_the_next_one_of_tha
 }
 
 #[test]
+fn a_router_whose_interface_is_replaced_while_changes_are_lost_serves_on_the_new_one() {
+    undisturbed(|| {
+        let Some(mut net) = Network::new() else { return };
+        let (mut a, b) = net.settled("100ms", &[]);
+        a.process().stop().unwrap();
+        net.a.cable.delete().unwrap();
+        net.a.cable = net.a.host.attach(&net.lan, "eth0", &["192.0.2.1/24"]).unwrap();
+        // More changes than the monitor's socket holds: the deletion is among those that are lost.
+        let lo = net.a.host.link("lo").unwrap().index;
+        let addresses: Vec<_> = (0..3000).map(|n| parse(&format!("10.9.{}.{}", n / 250, n % 250 + 1))).collect();
+        let mut netlink = net.a.host.netlink().unwrap();
+        for _ in 0..2 {
+            let set = |address: &_| AddressChange::Set(AddressRequest::new(lo, *address));
+            netlink.change_addresses(&addresses.iter().map(set).collect::<Vec<_>>()).unwrap();
+        }
+        a.process().resume().unwrap();
+        is_back(&net, &mut a, &b);
+    });
+}
+
+#[test]
 fn a_backup_whose_interface_was_deleted_takes_over_on_the_next_one() {
     undisturbed(|| {
         let Some(mut net) = Network::new() else { return };
