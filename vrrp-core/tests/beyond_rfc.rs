@@ -132,11 +132,7 @@ fn el_10_whoever_is_better_speaks_first_and_gets_the_role() {
     let better = advert(RIVAL_BELOW, 100);
     let cause = Cause::Outranked(RIVAL_BELOW);
     let answered = now + Duration::from_millis(7);
-    active.expect(
-        answered,
-        Event::Advert(better),
-        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)],
-    );
+    active.expect(answered, Event::Advert(better), &[RemoveAddresses, enters(Role::Active, Role::Backup, cause)]);
     // It follows the new Active by its lowered priority.
     assert_eq!(active.deadline(), (answered + Duration::from_nanos(3_804_687_500), Timer::ActiveDown));
 }
@@ -150,7 +146,7 @@ fn el_10_without_preemption_the_first_that_speaks_gets_the_role_also_if_it_is_lo
     active.expect(
         now,
         Event::Advert(advert(RIVAL_BELOW, 40)),
-        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)],
+        &[RemoveAddresses, enters(Role::Active, Role::Backup, cause)],
     );
 }
 
@@ -216,7 +212,7 @@ fn el_10_a_router_that_lost_the_election_stays_backup_when_it_recovers() {
     let now = active.now;
     active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
     let cause = Cause::Outranked(RIVAL_BELOW);
-    let lost = [RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)];
+    let lost = [RemoveAddresses, enters(Role::Active, Role::Backup, cause)];
     active.expect(now, Event::Advert(advert(RIVAL_BELOW, 90)), &lost);
     active.lower(now + SECOND, 100, &[]);
     for n in 1..100 {
@@ -533,20 +529,12 @@ fn the_successor_ends_a_hand_over_whatever_its_priority() {
     let _ = active.router.handle_event(now, Event::HandOver(After::Leave));
     // Not its own resignation's echo, nor another's.
     active.expect(now, Event::Advert(advert(RIVAL_BELOW, 0)), &[]);
-    active.expect(
-        now,
-        successor,
-        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Initialize, cause)],
-    );
+    active.expect(now, successor, &[RemoveAddresses, enters(Role::Active, Role::Initialize, cause)]);
     assert_eq!(active.router.state(), State::new());
 
     let mut active = Election::active(common::params(V3));
     let _ = active.router.handle_event(now, Event::HandOver(After::Stay));
-    active.expect(
-        now,
-        successor,
-        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)],
-    );
+    active.expect(now, successor, &[RemoveAddresses, enters(Role::Active, Role::Backup, cause)]);
     assert_eq!(active.deadline(), (now + DOWN, Timer::ActiveDown));
 }
 
@@ -631,11 +619,7 @@ fn the_owner_hands_over_too_and_stays_away() {
     owner.expect(
         millis(20),
         Event::Advert(advert(RIVAL_BELOW, 1)),
-        &[
-            RemoveAddresses,
-            resigns(Interval::DEFAULT),
-            enters(Role::Active, Role::Initialize, Cause::HandedOver(RIVAL_BELOW)),
-        ],
+        &[RemoveAddresses, enters(Role::Active, Role::Initialize, Cause::HandedOver(RIVAL_BELOW))],
     );
     owner.expect(millis(2000), Event::Timeout, &[]);
 }
@@ -1005,11 +989,7 @@ fn el_10_an_assessment_lowers_the_priority_and_moves_the_role() {
     assert_eq!(host.router.params(id).unwrap().priority(), priority(40));
     assert_eq!(
         host.event(millis(4007), 0, Event::Advert(advert(RIVAL_BELOW, 90))),
-        [
-            (0, RemoveAddresses),
-            (0, resigns(Interval::DEFAULT)),
-            (0, enters(Role::Active, Role::Backup, Cause::Outranked(RIVAL_BELOW))),
-        ]
+        [(0, RemoveAddresses), (0, enters(Role::Active, Role::Backup, Cause::Outranked(RIVAL_BELOW))),]
     );
     assert_eq!(assess(&mut host, millis(5000), true), []);
     assert_eq!(host.router.params(id).unwrap().priority(), priority(100));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vrrp_core::wire::{Discard, Envelope};
 use vrrp_core::{
-    Action, Alarm, Cause, Claim, Event, Family, Fault, Faults, IfIndex, Instant, Params, Priority, RouterId,
+    Action, Alarm, Cause, Claim, Event, Family, Fault, Faults, IfIndex, Instant, Params, Priority, Role, RouterId,
     Transition, VirtualAddr, VirtualRouterConfig, VrrpRouter,
 };
 

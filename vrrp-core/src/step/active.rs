@@ -78,14 +78,12 @@ fn advertise_on_time(params: &Params, active: Active, now: Instant) -> Step {
     let advert_at = next_advert(params, active.advert_at, now);
     // Another router may have been Active meanwhile, and have told the hosts so.
     let doubtful = is_doubtful(params, active.advert_at, now);
-    // Rivals that were not answered any more may have told the hosts something else.
-    let unanswered = active.answers_left <= 1;
     // A rival that was not heard for a whole interval has heeded.
     let unheeded = if active.answers_left == ANSWERS_PER_INTERVAL { 0 } else { active.unheeded };
     let active = Active { advert_at, answers_left: ANSWERS_PER_INTERVAL, unheeded, ..active };
     Step::quiet(State::Active(advertised(params, active)))
         .with(advertise(params, Some(params.priority())))
-        .with_if(doubtful || unanswered, Action::Announce)
+        .with_if(doubtful, Action::Announce)
 }
 
 /// (700) - (770) in the RFC's own Active.
@@ -221,10 +219,7 @@ fn on_advert_while_standing(params: &Params, active: Active, now: Instant, adver
     };
     match (advert.priority, hear(params, as_backup, now, advert)) {
         (Some(_), Backup { heard: Heard::Active, .. }) => {
-            // Said once more: an Active that never heard of the election tells the hosts where the addresses are.
-            lose_to(params, now, advert)
-                .with(advertise(params, None))
-                .entered_from(before, Cause::Outranked(advert.source))
+            lose_to(params, now, advert).entered_from(before, Cause::Outranked(advert.source))
         }
         // One that it preempts, or another resignation.
         (Some(_) | None, _) => Step::quiet(before),
@@ -237,12 +232,8 @@ fn on_advert_of_successor(params: &Params, active: Active, now: Instant, advert:
     let cause = Cause::HandedOver(advert.source);
     match (advert.priority, after) {
         (None, _) => Step::quiet(before),
-        // The resignation once more, now that the addresses are gone: a successor that was Active before and never heard
-        // of this one tells the hosts where they are.
-        (Some(_), After::Stay) => {
-            lose_to(params, now, advert).with(advertise(params, None)).entered_from(before, cause)
-        }
-        (Some(_), After::Leave) => resign(Step::quiet(State::new()), params).entered_from(before, cause),
+        (Some(_), After::Stay) => lose_to(params, now, advert).entered_from(before, cause),
+        (Some(_), After::Leave) => Step::quiet(State::new()).with(Action::RemoveAddresses).entered_from(before, cause),
     }
 }
 
