@@ -483,7 +483,8 @@ impl Sim {
         }
         let silent = matches!(transition.cause, Cause::HandedOver(_)) || self.is_standing(id);
         if transition.from == Role::Active {
-            // As Backup it has said so, unless nobody could hear it. FIXME: nor does one that had resigned before.
+            // As Backup it has said so, unless nobody could hear it. One that had resigned before yields in silence: see
+            // tests/scenarios/x05_hand_over_to_one_who_served.txt.
             self.excuse_unheard(id, transition.to == Role::Initialize, silent);
         }
         let left = matches!(transition.from, Role::Active | Role::Claimant)
