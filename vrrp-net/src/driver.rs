@@ -583,7 +583,7 @@ impl Driver {
                     self.events.push(DriverEvent::Transition { router: id, transition });
                 }
                 Action::Alarm(alarm) => self.events.push(DriverEvent::Alarm { router: id, alarm }),
-                // A later version of the protocol may want more; this driver does what it knows.
+                // Nothing has to be prepared: this driver sets no gate, so no claim waits for the application.
                 _ => {}
             }
         }

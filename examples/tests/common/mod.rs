@@ -17,6 +17,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Clock};
 
 use vrrp_net::lab::{Frame, Host, Lab, Process};
+/// The clock of [`Frame::at`].
+pub use vrrp_net::now;
 use vrrp_net::vrrp_core::wire::{ChecksumForm, Envelope, Packet};
 use vrrp_net::vrrp_core::{Instant, Priority};
 
@@ -58,13 +60,6 @@ pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
         std::thread::sleep(Duration::from_millis(5));
     }
     true
-}
-
-/// Now, on the clock of [`Frame::at`].
-pub fn now() -> Instant {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let nanos = time.tv_sec * 1_000_000_000 + time.tv_nsec;
-    Instant::from_nanos(u64::try_from(nanos).expect("a time after the start of the machine"))
 }
 
 /// A folder that is removed when this is dropped.
