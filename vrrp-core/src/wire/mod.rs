@@ -69,6 +69,7 @@ const HEADER_LEN: usize = 8;
 const AUTH_LEN: usize = 8;
 
 /// Octets of the trailer that signs a message in `auth_hmac` (draft-cassen-vrrp-auth-hmac).
+#[cfg(any(feature = "alloc", feature = "auth-hmac"))]
 pub(crate) const SIGNATURE_LEN: usize = 28;
 
 /// Octets of a whole message, and so the only length its IP payload may have.
