@@ -1,5 +1,6 @@
 //! What is kept of one virtual router.
 
+#[cfg(feature = "auth-hmac")]
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -12,8 +13,8 @@ use crate::{
 use super::VirtualRouterConfig;
 use super::places::Key;
 
-/// A virtual router. What each datagram touches is here, close together; the rest is behind a pointer, so that ten
-/// thousand of these are few pages.
+/// A virtual router, in one piece: what is behind a pointer is fetched from memory only when the pointer is there, and a
+/// datagram for one of ten thousand virtual routers mostly waits for memory.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) generation: u64,
@@ -27,11 +28,12 @@ pub(super) struct Slot {
     pub(super) faults: Faults,
     /// Whether what its promotion asked for may still be among the actions.
     pub(super) promoting: bool,
-    pub(super) rest: Box<Rest>,
+    pub(super) rest: Rest,
     #[cfg(feature = "auth-hmac")]
     pub(super) hmac: Option<Box<crate::hmac::Authenticator>>,
 }
 
+/// What the state machine does not read.
 #[derive(Clone, Debug)]
 pub(super) struct Rest {
     pub(super) config: VirtualRouterConfig,
@@ -62,14 +64,14 @@ impl Slot {
             group: None,
             faults,
             promoting: false,
-            rest: Box::new(Rest {
+            rest: Rest {
                 config,
                 counters: Counters::default(),
                 last_source: None,
                 tracked: 0,
                 confirmed: None,
                 alarmed: [None; Alarm::KINDS],
-            }),
+            },
             #[cfg(feature = "auth-hmac")]
             hmac: None,
         }
