@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn an_01_02_virtual_mac_carries_the_vrid() {
+    fn an_01_an_02_the_virtual_mac_carries_the_vrid() {
         let vrid = Vrid::new(51).unwrap();
         assert_eq!(vrid.virtual_mac(Family::V4), [0x00, 0x00, 0x5e, 0x00, 0x01, 0x33]);
         assert_eq!(vrid.virtual_mac(Family::V6), [0x00, 0x00, 0x5e, 0x00, 0x02, 0x33]);

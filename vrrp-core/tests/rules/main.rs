@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod config;
+mod machine;
 mod management;
 mod receive;
 mod send;
