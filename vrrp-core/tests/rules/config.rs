@@ -8,7 +8,7 @@ use vrrp_core::{
     VrrpRouter,
 };
 
-use crate::{V3, V3_IPV6, address, config, interface};
+use crate::{V3, V3_IPV6, address, config, interface, with_addresses};
 
 /// The message of an error, which must have these words in it.
 #[track_caller]
@@ -64,7 +64,7 @@ fn pf_05_a_virtual_router_has_1_to_255_addresses() {
 fn pf_14_the_addresses_of_a_virtual_router_are_of_its_family() {
     refused(|config| config.addresses.push(address("fe80::1")), &["fe80::1", "IPv4"]);
     let mut router = VrrpRouter::new();
-    let mixed = VirtualRouterConfig { addresses: vec![address("192.0.2.100")], ..config(V3_IPV6) };
+    let mixed = with_addresses(config(V3_IPV6), &[address("192.0.2.100")]);
     names(router.add(interface(), mixed), &["192.0.2.100", "IPv6"]);
 }
 

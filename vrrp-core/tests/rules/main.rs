@@ -14,7 +14,8 @@ use core::net::IpAddr;
 use serde_json::Value;
 use vrrp_core::wire::{Authentication, ChecksumPolicy, Discard, Envelope, Password};
 use vrrp_core::{
-    Action, Event, Family, IfIndex, Instant, Role, RouterId, State, Version, VirtualRouterConfig, Vrid, VrrpRouter,
+    Action, Event, Family, IfIndex, Instant, Params, Role, RouterId, State, Version, VirtualRouterConfig, Vrid,
+    VrrpRouter,
 };
 
 const V3: Version = Version::V3(Family::V4);
@@ -38,7 +39,7 @@ fn config(version: Version) -> VirtualRouterConfig {
     };
     VirtualRouterConfig {
         vrid: Vrid::new(51).unwrap(),
-        params: vrrp_core::Params::new(version).with_primary_address(Some(address(primary))).unwrap(),
+        params: Params::new(version).with_primary_address(Some(address(primary))).unwrap(),
         addresses: vec![address(virtual_address)],
         authentication: Authentication::None,
         checksum: ChecksumPolicy::Auto,
@@ -46,10 +47,19 @@ fn config(version: Version) -> VirtualRouterConfig {
 }
 
 fn with_password(text: &str) -> VirtualRouterConfig {
-    VirtualRouterConfig {
-        authentication: Authentication::SimpleText(Password::new(text).unwrap()),
-        ..config(Version::V2)
-    }
+    let mut config = config(Version::V2);
+    config.authentication = Authentication::SimpleText(Password::new(text).unwrap());
+    config
+}
+
+fn with_params(mut config: VirtualRouterConfig, params: Params) -> VirtualRouterConfig {
+    config.params = params;
+    config
+}
+
+fn with_addresses(mut config: VirtualRouterConfig, addresses: &[IpAddr]) -> VirtualRouterConfig {
+    config.addresses = addresses.to_vec();
+    config
 }
 
 /// A VRRP Router with one virtual router.

@@ -4,7 +4,7 @@ use vrrp_core::wire::Reason;
 use vrrp_core::{Action, Cause, Discards, Event, Family, Interval, Params, Preempt, Priority, Role, State, Version};
 
 use crate::common::{millis, priority};
-use crate::{Host, V3, VirtualRouterConfig, address, config, vector, with_password};
+use crate::{Host, V3, address, config, vector, with_params, with_password};
 
 /// A counter of RFC 8347: the sum of the reasons that it includes.
 fn rfc8347(discards: &Discards, counter: &str) -> u64 {
@@ -69,7 +69,7 @@ fn mg_04_the_three_ways_to_become_active_are_three_causes() {
     let promoted = |preempt, vector_id: Option<&str>| {
         let params = Params::new(V3).with_priority(priority(200)).with_preempt(preempt);
         let params = params.with_primary_address(Some(address("192.0.2.1"))).unwrap();
-        let mut host = Host::started(VirtualRouterConfig { params, ..config(V3) });
+        let mut host = Host::started(with_params(config(V3), params));
         if let Some(id) = vector_id {
             host.hear(millis(1000), &vector(id)).unwrap();
         }
@@ -125,8 +125,8 @@ fn mg_06_what_a_router_is_doing_can_be_asked_for() {
     assert!(matches!(host.state(), State::Active(active) if active.since == now), "since when it is Active");
     assert_eq!(host.router.config(host.id).unwrap().addresses, [address("192.0.2.100")]);
     assert_eq!((params.version(), params.advert_interval()), (Version::V3(Family::V4), Interval::DEFAULT));
-    let owner = VirtualRouterConfig { params: params.with_priority(Priority::OWNER), ..config(V3) };
-    assert!(Host::started(owner).router.params(host.id).unwrap().priority().is_owner());
+    let owner = Host::started(with_params(config(V3), params.with_priority(Priority::OWNER)));
+    assert!(owner.router.params(owner.id).unwrap().priority().is_owner());
 }
 
 #[test]

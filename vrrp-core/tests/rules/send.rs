@@ -6,7 +6,7 @@ use vrrp_core::{
 };
 
 use crate::common::{millis, priority};
-use crate::{Host, V3, V3_IPV6, address, config, message, vector, with_password};
+use crate::{Host, V3, V3_IPV6, address, config, message, vector, with_addresses, with_params, with_password};
 
 const CLAIM: Claim = Claim { priority: Some(Priority::DEFAULT), interval: Interval::DEFAULT };
 
@@ -30,16 +30,14 @@ fn pf_01_the_version_is_the_high_nibble_of_the_first_octet() {
 fn tx_06_what_is_built_is_the_golden_message() {
     let peer = |config: VirtualRouterConfig, source: &str| {
         let params = config.params.with_primary_address(Some(address(source))).unwrap();
-        Host::new(VirtualRouterConfig { params, ..config })
+        Host::new(with_params(config, params))
     };
     assert_eq!(peer(config(Version::V2), "192.0.2.2").message(CLAIM), message("V2-01"));
     assert_eq!(peer(config(V3_IPV6), "fe80::ff:fe00:b").message(CLAIM), message("V3-6-01"));
     let resignation = Claim { priority: None, ..CLAIM };
     assert_eq!(peer(config(Version::V2), "192.0.2.2").message(resignation), message("V2-03"));
-    let authenticated = VirtualRouterConfig {
-        addresses: ["192.0.2.100", "192.0.2.101", "192.0.2.102"].map(address).to_vec(),
-        ..with_password("1234")
-    };
+    let addresses = ["192.0.2.100", "192.0.2.101", "192.0.2.102"].map(address);
+    let authenticated = with_addresses(with_password("1234"), &addresses);
     let claim = Claim { priority: Some(priority(150)), ..CLAIM };
     assert_eq!(peer(authenticated, "192.0.2.2").message(claim), message("V2-04"));
 
@@ -66,7 +64,7 @@ fn pf_15_an_ipv6_list_is_sent_in_its_order_and_a_strict_peer_wants_a_link_local_
     for (list, strict) in [(["fe80::100", "2001:db8::100"], true), (["2001:db8::100", "fe80::100"], false)] {
         let addresses = list.map(address);
         // Accepted as it is: keepalived peers may have such a list, and ours has to be theirs.
-        let mut host = Host::new(VirtualRouterConfig { addresses: addresses.to_vec(), ..config(V3_IPV6) });
+        let mut host = Host::new(with_addresses(config(V3_IPV6), &addresses));
         let octets = host.message(CLAIM);
         let packet = Packet::parse(&envelope, &octets).unwrap();
         assert!(packet.addresses().eq(addresses));
@@ -79,7 +77,7 @@ fn pf_15_an_ipv6_list_is_sent_in_its_order_and_a_strict_peer_wants_a_link_local_
 #[test]
 fn pf_16_addresses_are_advertised_in_the_configured_order_also_after_a_reload() {
     let addresses = ["192.0.2.102", "192.0.2.100", "192.0.2.101"].map(address);
-    let mut host = Host::new(VirtualRouterConfig { addresses: addresses.to_vec(), ..config(V3) });
+    let mut host = Host::new(with_addresses(config(V3), &addresses));
     let envelope = Envelope { source: address("192.0.2.1"), destination: address("224.0.0.18"), ttl: Some(255) };
     for value in [100, 150] {
         let params = config(V3).params.with_priority(priority(value));
@@ -139,7 +137,7 @@ fn tx_11_without_an_address_to_send_from_a_router_is_out_of_the_election() {
     assert_eq!(host.actions(), []);
     // One that never had an address does not become Active.
     let params = vrrp_core::Params::new(V3_IPV6).with_priority(Priority::OWNER);
-    let mut host = Host::new(VirtualRouterConfig { params, ..config(V3_IPV6) });
+    let mut host = Host::new(with_params(config(V3_IPV6), params));
     host.router.handle_event(millis(0), host.id, Event::Fault(Fault::PrimaryAddress));
     host.router.handle_event(millis(0), host.id, Event::Startup);
     assert_eq!((host.role(), host.actions()), (Role::Initialize, vec![]));
