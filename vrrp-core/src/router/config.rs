@@ -7,7 +7,7 @@ use crate::types::is_host_address;
 use crate::wire::{Authentication, ChecksumPolicy, EmitError};
 use crate::{Family, IfIndex, Params, ParamsError, Version, Vrid};
 
-/// One virtual router as [`VrrpRouter::add`](crate::VrrpRouter::add) takes it.
+/// One virtual router as [`VrrpRouter::add`] takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualRouterConfig {
     /// Its number on the link.

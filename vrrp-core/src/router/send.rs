@@ -21,8 +21,8 @@ pub struct Outgoing {
 }
 
 impl VrrpRouter {
-    /// Builds the advertisement of [`Action::SendAdvert`](crate::Action::SendAdvert) in `buffer`, which 1036 octets suffice
-    /// for over IPv4 and 4088 over IPv6, each and 28 more for one that is signed.
+    /// Builds the advertisement of [`Action::SendAdvert`] in `buffer`, which 1036 octets suffice for over IPv4 and 4088
+    /// over IPv6, each and 28 more for one that is signed.
     ///
     /// # Errors
     /// [`AdvertError`]: what is missing.
