@@ -175,10 +175,10 @@ impl Interval {
     /// One centisecond, 10 ms: the shortest that VRRPv3 can advertise (RFC 9568 §5.2.7).
     pub const SHORTEST: Self = Self(NonZeroU16::MIN);
 
-    /// An interval that VRRPv3 can advertise, in hundredths of a second (RFC 9568 §5.2.7).
+    /// An interval that VRRPv3 can advertise.
     ///
     /// # Errors
-    /// [`ValueError::Centiseconds`] unless `value` is 1..=4095.
+    /// [`ValueError::Centiseconds`] unless `value`, in hundredths of a second, is 1..=4095 (RFC 9568 §5.2.7).
     pub fn from_centiseconds(value: u64) -> Result<Self, ValueError> {
         match u16::try_from(value).ok().and_then(NonZeroU16::new) {
             Some(cs) if cs.get() <= 4095 => Ok(Self(cs)),
