@@ -236,7 +236,7 @@ proptest! {
     /// Nothing panics, whatever the parameters, the events and the time; actions fit their bound (a debug assertion in
     /// `Actions`); and in every role what was done fits the role.
     #[test]
-    fn any_events_in_any_order_keep_actions_and_role_together(script in script(anyhow())) {
+    fn sm_27_tx_08_any_events_in_any_order_keep_actions_and_role_together(script in script(anyhow())) {
         let mut addresses = false;
         run(&script, |params, before, now, event, result| {
             let (from, to) = (before.role(), result.state.role());
@@ -329,7 +329,7 @@ proptest! {
 
     /// Only differences of time count: what `tests/model.rs` rests on.
     #[test]
-    fn a_shift_of_time_shifts_everything(script in script(forwards()), by in 0..1_000_000_000_000_000_u64) {
+    fn tm_12_a_shift_of_time_shifts_everything(script in script(forwards()), by in 0..1_000_000_000_000_000_u64) {
         let by = Duration::from_nanos(by);
         let start = Duration::from_secs(1_000_000);
         run(&script, |params, before, now, event, result| {
