@@ -256,16 +256,12 @@ impl Driver {
             let (address, interface) = (address.address(), other.config.interface.clone());
             return Err(Error::AddressTaken { address, vrid: other.config.vrid, interface });
         }
-        let addresses = config.addresses.iter().map(|address| address.address()).collect();
+        let addresses = config.addresses.iter().map(|address| address.address());
         Ok(self.router.add(
             index,
-            VirtualRouterConfig {
-                vrid: config.vrid,
-                params,
-                addresses,
-                authentication: config.authentication,
-                checksum: config.checksum,
-            },
+            VirtualRouterConfig::new(config.vrid, params, addresses)
+                .with_authentication(config.authentication)
+                .with_checksum(config.checksum),
         )?)
     }
 
