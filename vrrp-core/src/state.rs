@@ -14,7 +14,7 @@ pub enum State {
     Initialize(Initialize),
     /// Watching the Active (§6.4.2).
     Backup(Backup),
-    /// Advertising, but without the addresses until the application confirms (not in the RFC).
+    /// Claiming the role, but without the addresses until the application confirms (not in the RFC).
     Claimant(Claimant),
     /// Holding the addresses (§6.4.3).
     #[doc(alias = "Master")]
@@ -31,6 +31,8 @@ pub struct Initialize {
     pub faults: Faults,
     /// When faults that nothing reports the end of are taken as gone.
     pub retry_at: Option<Instant>,
+    /// The name of a claim that was made in the instant of leaving, which the next one must not have.
+    pub claimed: Option<Instant>,
 }
 
 /// Watching.
@@ -55,8 +57,10 @@ pub struct Backup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Heard {
-    /// Nobody, since it entered the role.
+    /// Nobody, since it was started.
     Nobody,
+    /// Nobody, since it gave up the role or a claim to it.
+    Itself,
     /// An Active that it accepts.
     Active,
     /// An Active of lower priority, which it is about to preempt.
@@ -65,13 +69,14 @@ pub enum Heard {
     Resignation,
 }
 
-/// Claiming the role, for the application to confirm. To the others it is the Active, so lower ones hold still.
+/// Claiming the role, for the application to confirm. To the others it is the Active, so lower ones hold still; or it keeps
+/// silent, because a lower Active serves meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Claimant {
     /// When it claimed the role: the name of the claim in [`Action::Prepare`](crate::Action::Prepare).
     pub since: Instant,
-    /// When the next advertisement is due.
+    /// When the next advertisement is due. While it keeps silent: when the lower Active counts as gone, and it speaks.
     pub advert_at: Instant,
     /// When the application's time is up.
     pub until: Instant,
@@ -79,6 +84,15 @@ pub struct Claimant {
     pub answers_left: u8,
     /// Whether it came this far without hearing another Active.
     pub alone: bool,
+    /// The interval of a lower Active that it would preempt, and that serves until the claim is confirmed.
+    pub beside: Option<Interval>,
+}
+
+impl Claimant {
+    /// Whether the others know nothing of the claim: a lower Active serves.
+    pub const fn is_silent(&self) -> bool {
+        self.beside.is_some()
+    }
 }
 
 /// Holding the addresses.
@@ -123,7 +137,7 @@ pub enum Role {
     Initialize,
     /// Watching the Active.
     Backup,
-    /// Advertising without the addresses, until the application confirms.
+    /// Claiming the role without the addresses, until the application confirms.
     Claimant,
     /// Holding the addresses.
     #[doc(alias = "Master")]
@@ -144,7 +158,7 @@ impl fmt::Display for Role {
 /// Which timer a deadline belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timer {
-    /// Active_Down_Timer (§6.2), in Backup.
+    /// Active_Down_Timer (§6.2), in Backup, and in a Claimant that keeps silent.
     ActiveDown,
     /// Adver_Timer (§6.2), in Active and Claimant.
     Adver,
@@ -161,7 +175,7 @@ pub enum Timer {
 impl State {
     /// The state of a router that was just made: not started, no fault.
     pub const fn new() -> Self {
-        Self::Initialize(Initialize { started: false, faults: Faults::NONE, retry_at: None })
+        Self::Initialize(Initialize { started: false, faults: Faults::NONE, retry_at: None, claimed: None })
     }
 
     /// The role.
@@ -182,6 +196,7 @@ impl State {
             Self::Initialize(_) => None,
             Self::Backup(backup) => Some((backup.down_at, Timer::ActiveDown)),
             Self::Claimant(claimant) if claimant.until <= claimant.advert_at => Some((claimant.until, Timer::Gate)),
+            Self::Claimant(claimant) if claimant.is_silent() => Some((claimant.advert_at, Timer::ActiveDown)),
             Self::Claimant(claimant) => Some((claimant.advert_at, Timer::Adver)),
             Self::Active(active) => Some(match (active.phase, active.election_at) {
                 (Phase::Advertising, Some(at)) if at <= active.advert_at => (at, Timer::Election),

@@ -369,10 +369,152 @@ fn a_confirmed_claimant_installs_and_announces() {
     claimant.expect(
         claim + Duration::from_millis(700),
         Event::Confirm(claim),
-        &[InstallAddresses, Announce, enters(Role::Claimant, Role::Active, Cause::Confirmed)],
+        &[
+            sends(100, Interval::DEFAULT),
+            InstallAddresses,
+            Announce,
+            enters(Role::Claimant, Role::Active, Cause::Confirmed),
+        ],
     );
-    // It has advertised all the time, and goes on in step.
-    assert_eq!(claimant.deadline(), (claim + SECOND, Timer::Adver));
+    assert_eq!(claimant.deadline(), (claim + Duration::from_millis(1700), Timer::Adver));
+}
+
+/// A gated router that heard a lower Active for so long that it preempts: it, the claim, and when it was last heard.
+fn preemptor(params: Params) -> (Router, Instant) {
+    let mut router = Router::backup(params);
+    router.handle(3500, Event::Advert(advert(RIVAL_BELOW, 50)));
+    let (down_at, _) = router.deadline().unwrap();
+    router.expect_at(
+        down_at,
+        Event::Timeout,
+        &[Prepare(down_at), router.enters(Role::Backup, Role::Claimant, Cause::Preempted)],
+    );
+    (router, down_at)
+}
+
+#[test]
+fn a_gated_router_that_preempts_asks_before_it_claims_the_role() {
+    let (mut router, claim) = preemptor(gated());
+    let lower = Event::Advert(advert(RIVAL_BELOW, 50));
+    router.expect_at(claim + SECOND, lower, &[]);
+    router.expect_at(claim + SECOND, Event::Timeout, &[]);
+    router.expect_at(
+        claim + Duration::from_millis(1200),
+        Event::Confirm(claim),
+        &[
+            sends(100, Interval::DEFAULT),
+            InstallAddresses,
+            Announce,
+            enters(Role::Claimant, Role::Active, Cause::Confirmed),
+        ],
+    );
+}
+
+#[test]
+fn a_gated_router_that_preempts_in_vain_leaves_the_lower_active_alone() {
+    let refused = [RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::Refused)];
+    let (mut router, claim) = preemptor(gated());
+    router.expect_at(claim, Event::Refuse(claim), &refused);
+    // It asks again after its back-off, as quietly.
+    let again = claim + SECOND * 5;
+    router.expect_at(again - SECOND, Event::Advert(advert(RIVAL_BELOW, 50)), &[]);
+    router.expect_at(again, Event::Timeout, &[Prepare(again), enters(Role::Backup, Role::Claimant, Cause::Preempted)]);
+
+    let (mut router, claim) = preemptor(gated());
+    let late = [RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::NotConfirmed)];
+    router.expect_at(claim + Duration::from_millis(2500), Event::Timeout, &late);
+}
+
+#[test]
+fn a_silent_claimant_speaks_when_the_lower_active_is_gone() {
+    let patient = gated().with_gate(Some(Gate { timeout: SECOND * 60, back_off: SECOND }));
+    let (mut router, claim) = preemptor(patient);
+    assert_eq!(router.deadline(), Some((claim + DOWN, Timer::ActiveDown)));
+    router.expect_at(claim + SECOND, Event::Advert(advert(RIVAL_BELOW, 50)), &[]);
+    assert_eq!(router.deadline(), Some((claim + SECOND + DOWN, Timer::ActiveDown)));
+    let gone = claim + SECOND + DOWN;
+    router.expect_at(gone, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
+    assert_eq!(router.deadline(), Some((gone + SECOND, Timer::Adver)));
+    // From now on the others know of the claim, and of its end.
+    router.expect_at(
+        gone,
+        Event::Refuse(claim),
+        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Claimant, Role::Backup, Cause::Refused)],
+    );
+
+    let (mut router, claim) = preemptor(patient);
+    router.expect_at(claim + SECOND, Event::Advert(advert(RIVAL_BELOW, 0)), &[]);
+    router.expect_at(claim + SECOND + SKEW, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
+}
+
+#[test]
+fn a_silent_claimant_follows_an_active_that_it_would_not_preempt() {
+    for params in [gated(), gated().with_preempt(Preempt::After(SECOND))] {
+        let mut router = Router::backup(params);
+        for at in 0..6 {
+            router.handle(at * 1000, Event::Advert(advert(RIVAL_BELOW, 50)));
+        }
+        let (claim, _) = router.deadline().unwrap();
+        router.run(claim);
+        assert_eq!(router.role(), Role::Claimant);
+        router.expect_at(claim, Event::Advert(advert(RIVAL_BELOW, 50)), &[]);
+        router.expect_at(
+            claim,
+            Event::Advert(advert(RIVAL_BELOW, 100)),
+            &[RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::Outranked(RIVAL_BELOW))],
+        );
+    }
+}
+
+#[test]
+fn el_03_a_silent_claimant_has_nothing_to_take_back() {
+    let left = |cause| [enters(Role::Claimant, Role::Initialize, cause)];
+    let (mut router, claim) = preemptor(gated());
+    router.expect_at(claim, Event::Shutdown, &left(Cause::Shutdown));
+    let (mut router, claim) = preemptor(gated());
+    router.expect_at(claim, Event::Fault(Fault::Link), &left(Cause::Fault(Fault::Link)));
+    let (mut router, claim) = preemptor(gated());
+    let down = [RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::Group)];
+    router.expect_at(claim, Event::StepDown, &down);
+}
+
+#[test]
+fn a_claim_has_a_name_of_its_own_also_in_the_same_instant() {
+    let owner = gated().with_priority(Priority::OWNER);
+    let asked = |router: &mut Router| match router.handle(0, Event::Startup)[..] {
+        [_, Prepare(claim), _] => claim,
+        ref other => panic!("{other:?}"),
+    };
+    let mut router = Router::new(owner);
+    let mut names = vec![asked(&mut router)];
+    for n in 0..6 {
+        if n % 2 == 1 {
+            router.handle(0, Event::Confirm(names[n]));
+            assert_eq!(router.role(), Role::Active);
+        }
+        router.handle(0, Event::Shutdown);
+        router.handle(0, Event::Shutdown);
+        names.push(asked(&mut router));
+        router.expect(0, Event::Confirm(names[n]), &[]);
+    }
+    let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(distinct.len(), names.len(), "{names:?}");
+}
+
+#[test]
+fn a_router_that_gave_up_the_role_was_not_alone() {
+    let settles = gated().with_settle(Some(SECOND * 7));
+    for (event, confirmed) in [(Event::StepDown, true), (Event::StepDown, false), (Event::Refuse(DOWN_AT), false)] {
+        let (mut router, claim) = claimant(settles);
+        if confirmed {
+            let _ = router.router.handle_event(claim, Event::Confirm(claim));
+        }
+        let _ = router.router.handle_event(claim, event);
+        let (again, _) = router.deadline();
+        let _ = router.router.handle_timeout(again);
+        let _ = router.router.handle_event(again, Event::Confirm(again));
+        assert!(matches!(router.router.state(), State::Active(active) if !active.unsettled), "{event:?}");
+    }
 }
 
 #[test]
@@ -430,7 +572,12 @@ fn a_gated_owner_asks_too() {
     claimant.expect(
         claim,
         Event::Confirm(claim),
-        &[InstallAddresses, Announce, enters(Role::Claimant, Role::Active, Cause::Confirmed)],
+        &[
+            sends(255, Interval::DEFAULT),
+            InstallAddresses,
+            Announce,
+            enters(Role::Claimant, Role::Active, Cause::Confirmed),
+        ],
     );
 }
 

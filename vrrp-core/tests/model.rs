@@ -188,7 +188,8 @@ impl Lan {
         let since = |instant| if self.keeps { at(instant).max(NOW - self.interval()) } else { NOW };
         match state {
             State::Initialize(initialize) => {
-                State::Initialize(Initialize { retry_at: initialize.retry_at.map(at), ..initialize })
+                let claimed = initialize.claimed.filter(|_| by.is_zero());
+                State::Initialize(Initialize { retry_at: initialize.retry_at.map(at), claimed, ..initialize })
             }
             State::Backup(backup) => State::Backup(Backup {
                 armed_at: armed_at(backup.armed_at),

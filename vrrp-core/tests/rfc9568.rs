@@ -483,7 +483,7 @@ fn the_fault_hold_ends_only_the_faults_that_nothing_reports_the_end_of() {
     router.handle(0, Event::Fault(Fault::Send));
     router.expect(10_000, Event::Timeout, &[]);
     let faults = vrrp_core::Faults::NONE.with(Fault::Link);
-    assert_eq!(router.state(), State::Initialize(Initialize { started: true, faults, retry_at: None }));
+    assert_eq!(router.state(), State::Initialize(Initialize { started: true, faults, ..Initialize::default() }));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! §6.4.3 Active, and the ways of leaving it that go beyond the RFC: an election that it calls, a planned hand-over.
 
-use super::{ANSWERS_PER_INTERVAL, Step, advertise, hear, is_doubtful, leave, lose_to, next_advert, resign, step_down};
+use super::backup::hear;
+use super::{ANSWERS_PER_INTERVAL, Step, advertise, is_doubtful, leave, left, lose_to, next_advert, resign, step_down};
 use crate::election::{Verdict, judge};
 use crate::state::{Active, Backup, Heard, Phase};
 use crate::{
@@ -15,7 +16,7 @@ pub(super) fn in_active(params: &Params, active: Active, now: Instant, event: Ev
     let before = State::Active(active);
     match event {
         // (655) Shutdown. The addresses go first: whoever takes over must not find them still answered for.
-        Event::Shutdown => resign(Step::quiet(State::new()), params).entered_from(before, Cause::Shutdown),
+        Event::Shutdown => resign(Step::quiet(left(params, before, now)), params).entered_from(before, Cause::Shutdown),
         // (680) Adver_Timer fires, or another time of this role has come.
         Event::Timeout => on_timeout(params, active, now),
         // (700) An advertisement.
@@ -60,7 +61,7 @@ fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
         }
         (Phase::HandingOver(at, After::Leave), _) if now >= at => {
             let before = State::Active(active);
-            resign(Step::quiet(State::new()), params).entered_from(before, Cause::NoSuccessor)
+            resign(Step::quiet(left(params, before, now)), params).entered_from(before, Cause::NoSuccessor)
         }
         (Phase::Advertising | Phase::Standing(_) | Phase::HandingOver(..), _) => Step::quiet(State::Active(active)),
     }
@@ -233,7 +234,9 @@ fn on_advert_of_successor(params: &Params, active: Active, now: Instant, advert:
     match (advert.priority, after) {
         (None, _) => Step::quiet(before),
         (Some(_), After::Stay) => lose_to(params, now, advert).entered_from(before, cause),
-        (Some(_), After::Leave) => Step::quiet(State::new()).with(Action::RemoveAddresses).entered_from(before, cause),
+        (Some(_), After::Leave) => {
+            Step::quiet(left(params, before, now)).with(Action::RemoveAddresses).entered_from(before, cause)
+        }
     }
 }
 
