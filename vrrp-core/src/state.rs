@@ -107,14 +107,28 @@ pub struct Active {
     pub advertised: Priority,
     /// How many rivals may still be answered before the next periodic advertisement.
     pub answers_left: u8,
-    /// Answers in a row that a rival did not heed.
-    pub unheeded: u8,
+    /// Whether a rival told the hosts about itself and they were not told better: done with the next advertisement.
+    pub announce_due: bool,
+    /// What rivals that lose have claimed so far.
+    pub rivalry: Option<Rivalry>,
     /// Whether it has yet to settle by priority what was decided by who was first.
     pub unsettled: bool,
     /// When it calls the next election: to settle, or because it is degraded.
     pub election_at: Option<Instant>,
     /// What it is doing beside serving.
     pub phase: Phase,
+}
+
+/// Claims of rivals that lose against an Active, to tell one that yields from one that does not hear it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Rivalry {
+    /// When the last claim came, counted or not.
+    pub heard_at: Instant,
+    /// When one was last counted: one for each interval.
+    pub counted_at: Instant,
+    /// How many were counted since there was peace for two intervals.
+    pub unheeded: u8,
 }
 
 /// What an Active does beside holding the addresses.

@@ -12,8 +12,8 @@ use proptest::sample::Index;
 use vrrp_core::wire::{Authentication, ChecksumForm, ChecksumPolicy, Envelope, Expected, Packet, Password, Repr};
 use vrrp_core::{
     Action, Active, Advert, After, Backup, Claimant, Event, Family, Fault, Gate, GroupId, HandOver, IfIndex,
-    Initialize, Instant, Interval, Params, Phase, Preempt, Priority, Role, RouterId, State, Step, Transition, Version,
-    VirtualRouterConfig, Vrid, VrrpRouter, Yield, step, sync_group, track,
+    Initialize, Instant, Interval, Params, Phase, Preempt, Priority, Rivalry, Role, RouterId, State, Step, Transition,
+    Version, VirtualRouterConfig, Vrid, VrrpRouter, Yield, step, sync_group, track,
 };
 
 // Values of every kind, the odd ones often.
@@ -384,6 +384,11 @@ fn shifted(state: State, by: Duration) -> State {
         State::Active(active) => State::Active(Active {
             since: at(active.since),
             advert_at: at(active.advert_at),
+            rivalry: active.rivalry.map(|rivalry| Rivalry {
+                heard_at: at(rivalry.heard_at),
+                counted_at: at(rivalry.counted_at),
+                ..rivalry
+            }),
             election_at: active.election_at.map(at),
             phase: match active.phase {
                 Phase::Advertising => Phase::Advertising,

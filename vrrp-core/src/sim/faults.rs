@@ -94,7 +94,7 @@ impl Sim {
     fn end_process(&mut self, node: NodeId) {
         let now = self.now;
         for index in 0..self.nodes.get(node.0).map_or(0, |entry| entry.members.len()) {
-            self.excuse_unheard(MemberId { node: node.0, index }, true, false);
+            self.excuse_unheard(MemberId { node: node.0, index }, true);
         }
         self.thaw(node.0);
         let Some(entry) = self.nodes.get_mut(node.0) else { return };
@@ -153,7 +153,7 @@ impl Sim {
             return;
         }
         for index in 0..entry.members.len() {
-            self.excuse_unheard(MemberId { node: node.0, index }, true, false);
+            self.excuse_unheard(MemberId { node: node.0, index }, true);
         }
         let Some(entry) = self.nodes.get_mut(node.0) else { return };
         entry.process = process;

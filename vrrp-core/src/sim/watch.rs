@@ -434,14 +434,14 @@ impl Sim {
 
     /// An Active that leaves without another one ever having heard of it leaves hosts that only their own discovery leads
     /// back.
-    pub(super) fn excuse_unheard(&mut self, id: MemberId, gone: bool, silent: bool) {
+    pub(super) fn excuse_unheard(&mut self, id: MemberId, gone: bool) {
         let Some(service) = self.services.iter().find(|service| service.members.contains(&id)) else { return };
         let Some(one) = self.view(id) else { return };
         let others = service.members.iter().filter(|other| **other != id).filter_map(|other| self.view(*other));
         let never_heard = |other: View<'_>| {
             // Nor may one be known that has had the role for less than an interval.
             let since = self.clean_since(service, one, other).map(|since| since.max(one.member.role_since));
-            silent || since.is_none_or(|since| gone && self.now < since + self.allow(service, one.interval))
+            since.is_none_or(|since| gone && self.now < since + self.allow(service, one.interval))
         };
         let rivals: Vec<bool> = others.filter(|other| other.member.role() == Role::Active).map(never_heard).collect();
         let (now, unheard, interval) = (self.now, rivals.contains(&true), one.interval);
@@ -451,13 +451,6 @@ impl Sim {
             let fresh = |since: Instant| gone && !rivals.is_empty() && now < since + interval;
             let entries = host.cache.iter_mut().filter(|entry| entry.node == Some(node));
             entries.filter(|entry| unheard || fresh(entry.since)).for_each(|entry| entry.missed = true);
-        }
-    }
-
-    fn is_standing(&self, id: MemberId) -> bool {
-        match self.state(id) {
-            State::Active(active) => matches!(active.phase, Phase::Standing(_)),
-            State::Initialize(_) | State::Backup(_) | State::Claimant(_) => false,
         }
     }
 
@@ -486,11 +479,9 @@ impl Sim {
                 format!("{label} changes its role once more than the faults explain"),
             );
         }
-        let silent = matches!(transition.cause, Cause::HandedOver(_)) || self.is_standing(id);
         if transition.from == Role::Active {
-            // As Backup it has said so, unless nobody could hear it. One that had resigned before yields in silence: see
-            // tests/scenarios/x05_hand_over_to_one_who_served.txt.
-            self.excuse_unheard(id, transition.to == Role::Initialize, silent);
+            // As Backup it has said so, unless nobody could hear it.
+            self.excuse_unheard(id, transition.to == Role::Initialize);
         }
         let left = (transition.from == Role::Active || claimed)
             && matches!(transition.cause, Cause::Shutdown | Cause::NoSuccessor | Cause::HandedOver(_));

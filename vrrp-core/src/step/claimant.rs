@@ -64,6 +64,8 @@ pub(super) fn in_claimant(params: &Params, claimant: Claimant, now: Instant, eve
         }
         Event::Advert(advert) if claimant.is_silent() => on_advert_while_silent(params, claimant, now, advert),
         Event::Advert(advert) => match advert.priority {
+            // It was held up: what it reads next may be a live Active, which its answer would unseat.
+            None if is_doubtful(params, claimant.advert_at, now) => Step::quiet(before),
             // (705) Say at once that there is an Active: a lower Backup would not wait for the next advertisement.
             None => match claimant.answers_left.checked_sub(1) {
                 Some(answers_left) => {
