@@ -182,7 +182,7 @@ impl VrrpRouter {
         let params = entry.router.params().with_effective_priority(assessment.priority);
         if params != *entry.router.params() {
             entry.config.params = params;
-            let actions = entry.router.set_params(now, params);
+            let actions = entry.router.set_effective_priority(now, assessment.priority);
             self.queue(now, id, actions);
         }
         let event = match assessment.fault {

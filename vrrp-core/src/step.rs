@@ -56,6 +56,11 @@ impl Step {
 /// `now` must not go back between calls for one router. Give the advertisements that are waiting before
 /// [`Event::Timeout`]: a router that was held up must read what happened before it may act on a late timer.
 pub fn step(params: &Params, state: State, now: Instant, event: Event) -> Step {
+    let event = match event {
+        // Without an address it can neither advertise nor win between equals (§5.1.1.1, §6.4.3).
+        Event::Reconfigured if params.primary_address().is_none() => Event::Fault(Fault::PrimaryAddress),
+        other => other,
+    };
     match state {
         State::Initialize(initialize) => in_initialize(params, initialize, now, event),
         State::Backup(backup) => backup::in_backup(params, backup, now, event),
@@ -74,6 +79,10 @@ fn in_initialize(params: &Params, initialize: Initialize, now: Instant, event: E
             Step::quiet(State::Initialize(Initialize { started: false, faults, retry_at: None, ..initialize }))
         }
         Event::Fault(fault) => Step::quiet(State::Initialize(with_fault(params, initialize, now, fault))),
+        Event::Reconfigured if initialize.faults.contains(Fault::PrimaryAddress) => {
+            let faults = initialize.faults.without(Fault::PrimaryAddress);
+            start_if_able(params, Initialize { faults, ..initialize }, now)
+        }
         Event::Recovered(fault) => {
             let faults = initialize.faults.without(fault);
             start_if_able(params, Initialize { faults, ..initialize }, now)
@@ -100,6 +109,10 @@ fn start_if_able(params: &Params, initialize: Initialize, now: Instant) -> Step 
     let before = State::Initialize(initialize);
     if !initialize.started || !initialize.faults.is_empty() {
         return Step::quiet(before);
+    }
+    if params.primary_address().is_none() {
+        let faults = initialize.faults.with(Fault::PrimaryAddress);
+        return Step::quiet(State::Initialize(Initialize { faults, ..initialize }));
     }
     // (105) The address owner is Active from the start.
     if params.priority().is_owner() {

@@ -82,8 +82,7 @@ impl Election {
     #[track_caller]
     fn lower(&mut self, now: Instant, value: u8, actions: &[Action]) {
         self.now = now;
-        let params = self.router.params().with_effective_priority(priority(value));
-        let found: Vec<Action> = self.router.set_params(now, params).into_iter().collect();
+        let found: Vec<Action> = self.router.set_effective_priority(now, priority(value)).into_iter().collect();
         assert_eq!(found, actions, "priority {value} at {now}");
     }
 
@@ -306,6 +305,41 @@ fn after_a_hand_over_nothing_is_due() {
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(50, Interval::DEFAULT), Announce]);
     assert!(active.deadline().0 > at);
+}
+
+#[test]
+fn el_10_new_parameters_leave_what_tracking_took() {
+    let mut active = Election::active(nopreempt().with_yield(Yield::Never));
+    let now = active.now;
+    active.lower(now, 50, &[]);
+    for (base, effective) in [(120, 70), (254, 204), (20, 1), (100, 81)] {
+        let _ = active.router.set_params(now, nopreempt().with_yield(Yield::Never).with_priority(priority(base)));
+        assert_eq!(active.router.params().base_priority(), priority(base));
+        assert_eq!(active.router.params().priority(), priority(effective), "of {base}");
+    }
+    active.lower(now, 100, &[]);
+    let _ = active.router.set_params(now, nopreempt().with_priority(priority(120)));
+    assert_eq!(active.router.params().priority(), priority(120));
+    let _ = active.router.set_params(now, nopreempt().with_priority(Priority::OWNER));
+    assert_eq!(active.router.params().priority(), Priority::OWNER);
+}
+
+#[test]
+fn tx_11_a_router_without_an_address_waits_for_one() {
+    for params in [Params::new(V3), Params::new(V3).with_priority(Priority::OWNER)] {
+        let mut router = vrrp_core::VirtualRouter::new(params);
+        assert!(router.handle_event(Instant::ZERO, Event::Startup).is_empty());
+        assert!(router.state().faults().contains(Fault::PrimaryAddress));
+        assert_eq!(router.poll_timeout(), None);
+        let mut other = router;
+        // Whichever way it is told.
+        let _ = router.set_params(millis(10), params.with_primary_address(Some(ME)).unwrap());
+        let _ = other.set_primary_address(millis(10), Some(ME)).unwrap();
+        assert_eq!(router, other);
+        assert_ne!(router.state().role(), Role::Initialize);
+        let _ = router.set_params(millis(20), params);
+        assert_eq!((router.state().role(), router.poll_timeout()), (Role::Initialize, None));
+    }
 }
 
 // Cold start settles by priority (DESIGN 4.3).

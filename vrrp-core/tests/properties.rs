@@ -72,7 +72,7 @@ fn params(version: Version) -> BoxedStrategy<Params> {
         .prop_map(|(interval, deadline)| HandOver { interval, deadline });
     let election = (priority(), proptest::option::of(priority()), interval(version), preempt, yield_when);
     let beyond = (duration(), proptest::option::of(duration()), proptest::option::of(gate), hand_over, duration());
-    let rest = (proptest::option::of(address(version.family())), any::<[bool; 3]>());
+    let rest = (proptest::option::weighted(0.9, address(version.family())), any::<[bool; 3]>());
     (election, beyond, rest)
         .prop_map(move |(election, beyond, rest)| {
             let (base, effective, interval, preempt, yield_when) = election;

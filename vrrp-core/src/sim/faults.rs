@@ -467,6 +467,9 @@ impl Sim {
         let now = self.now;
         let member = self.member_mut(id).ok_or(ConfigError::Unknown)?;
         let params = params.with_primary_address(member.config.params.primary_address())?;
+        // What tracking takes from the priority stays.
+        let tracked = params.tracked_as(&member.params()).priority();
+        member.assessment = member.assessment.map(|assessment| Assessment { priority: tracked, ..assessment });
         member.config.params = params;
         member.params_since = now;
         if let Some((entry, router, own)) = self.running(id) {

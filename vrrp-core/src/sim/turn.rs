@@ -227,7 +227,7 @@ impl Sim {
             // A last word that is lost changes nothing.
             Some(_) if entry.router.state(router).is_some_and(|state| state.role() == Role::Backup) => {}
             Some(since) if own >= since + params.active_down_interval(params.advert_interval()) => {
-                member.send_failing = None;
+                // Until one can be sent again: if the first one of the next promotion fails, it promotes in vain.
                 self.events += 1;
                 // What would have followed, above all an announcement, must not happen.
                 entry.router.cancel_actions(router);

@@ -467,7 +467,8 @@ impl Sim {
         let claimed = transition.from == Role::Claimant
             && !matches!(member.state, State::Claimant(claimant) if claimant.is_silent());
         member.role_since = now;
-        let moved = (transition.from == Role::Active) != (transition.to == Role::Active);
+        // As of the last turn: a promotion that was undone in the same turn was none.
+        let moved = (member.role() == Role::Active) != (transition.to == Role::Active);
         if moved && !lossy {
             member.changes = (member.changes + 1).max(budget.saturating_sub(CREDIT));
         }
