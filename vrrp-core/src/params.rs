@@ -72,6 +72,9 @@ pub enum Yield {
 }
 
 /// Promotion that waits for the application: for fencing, a quorum, a replica to be promoted (not in the RFC).
+///
+/// If there is no Active, the router advertises while it waits, so that lower ones hold still. If there is one of lower
+/// priority, it keeps silent until it is confirmed, so that this one serves on if it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Gate {

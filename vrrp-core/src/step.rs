@@ -44,6 +44,11 @@ impl Step {
         if condition { self.with(action) } else { self }
     }
 
+    /// With `action` before all others: also where one of those cannot be carried out, and the rest is dropped.
+    fn preceded_by(self, action: Action) -> Self {
+        self.actions.into_iter().fold(Self::quiet(self.state).with(action), Self::with)
+    }
+
     /// Appends the change of role since `before`.
     fn entered_from(self, before: State, cause: Cause) -> Self {
         let transition = Transition { from: before.role(), to: self.state.role(), cause };

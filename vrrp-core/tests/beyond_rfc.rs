@@ -870,7 +870,7 @@ fn a_persistent_rival_is_an_alarm_after_three_answers_it_did_not_heed() {
         if n < 3 {
             active.expect(due, rival, &answer);
         } else {
-            active.expect(due, rival, &[answer[0], answer[1], alarm]);
+            active.expect(due, rival, &[alarm, answer[0], answer[1]]);
             // Once an interval, however often it claims.
             active.expect(due + Duration::from_millis(1), rival, &answer);
         }

@@ -10,7 +10,7 @@ use super::node::{Answer, Member, Node, Process, REMOVALS_WITHIN};
 use super::{MemberId, Sim};
 use crate::time::nanos;
 use crate::wire::Envelope;
-use crate::{Action, Alarm, Cause, Claim, Event, Family, Fault, Instant, Role, RouterId, Transition};
+use crate::{Action, Alarm, Cause, Claim, Event, Family, Fault, Instant, Role, RouterId, State, Transition};
 
 /// Frames that the socket of a process that does not read has room for; later ones are lost.
 const SOCKET_ROOM: usize = 256;
@@ -125,6 +125,9 @@ impl Sim {
         let Some(entry) = self.nodes.get_mut(node) else { return };
         for member in &mut entry.members {
             if let Some(state) = member.id.and_then(|id| entry.router.state(id)) {
+                // One that kept silent speaks.
+                let silent = |state| matches!(state, State::Claimant(claimant) if claimant.is_silent());
+                self.monitor.dirty |= silent(member.state) != silent(state);
                 member.state = state;
             }
         }

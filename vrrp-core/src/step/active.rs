@@ -119,6 +119,8 @@ fn contend(params: &Params, active: Active, now: Instant, advert: Advert, priori
     match judge(params.priority(), params.primary_address(), priority, advert.source) {
         // (725) - (745). One last advertisement makes the winner tell the hosts where the addresses are; without it a
         // winner that never heard of the conflict would leave their caches pointing here.
+        // Third Backups accept it if their priority is not higher. It keeps them waiting for one Active_Down_Interval at
+        // most, and by the interval of this router only until the winner's answer, which follows at once.
         Verdict::RivalWins => lose_to(params, now, advert)
             .with(advertise(params, Some(params.priority())))
             .entered_from(before, Cause::Outranked(advert.source))
@@ -145,8 +147,10 @@ fn answer_claim(params: &Params, active: Active, now: Instant, advert: Advert) -
     } else {
         Step::quiet(State::Active(Active { announce_due: true, ..active }))
     };
-    let persistent = counted && rivalry.unheeded > PATIENCE_WITH_RIVALS;
-    step.with_if(persistent, Action::Alarm(Alarm::PersistentRival(advert.source)))
+    if counted && rivalry.unheeded > PATIENCE_WITH_RIVALS {
+        return step.preceded_by(Action::Alarm(Alarm::PersistentRival(advert.source)));
+    }
+    step
 }
 
 /// Counts a claim, at most one for each of the rival's intervals; says whether it did. Half an interval off is still the
