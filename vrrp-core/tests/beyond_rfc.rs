@@ -15,9 +15,9 @@ use vrrp_core::{
 
 const V3: Version = Version::V3(Family::V4);
 
-/// Skew_Time at priority 100 of an Active that advertises each second, and of one that shortened that to 1 cs.
+/// Skew_Time at priority 100 of an Active that advertises each second, and of one that shortened that to 10 cs.
 const SKEW: Duration = Duration::from_micros(609_375);
-const SHORT_SKEW: Duration = Duration::from_nanos(6_093_750);
+const ELECTION_SKEW: Duration = Duration::from_nanos(60_937_500);
 /// Active_Down_Interval at priority 100 and one second.
 const DOWN: Duration = Duration::from_micros(3_609_375);
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,7 +38,10 @@ fn enters(from: Role, to: Role, cause: Cause) -> Action {
     Action::Transition(Transition { from, to, cause })
 }
 
+/// The interval of a hand-over.
 const SHORT: Interval = Interval::SHORTEST;
+
+const ELECTION: Interval = Interval::ELECTION;
 
 /// One virtual router with parameters that may change, and exact actions.
 struct Election {
@@ -79,8 +82,7 @@ impl Election {
     #[track_caller]
     fn lower(&mut self, now: Instant, value: u8, actions: &[Action]) {
         self.now = now;
-        let params = self.router.params().with_effective_priority(priority(value));
-        let found: Vec<Action> = self.router.set_params(now, params).into_iter().collect();
+        let found: Vec<Action> = self.router.set_effective_priority(now, priority(value)).into_iter().collect();
         assert_eq!(found, actions, "priority {value} at {now}");
     }
 
@@ -100,10 +102,10 @@ fn el_10_a_degraded_active_shortens_the_interval_resigns_and_serves_on() {
     let mut active = Election::active(nopreempt());
     let now = active.now + Duration::from_millis(400);
     // By the priority that the others know, so that they accept it; the resignation is for their Skew_Time.
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     assert_eq!(active.role(), Role::Active);
-    // It stands with its lowered priority: 206/256 of 10 ms.
-    assert_eq!(active.deadline(), (now + Duration::from_nanos(8_046_875), Timer::Election));
+    // It stands with its lowered priority: 206/256 of 100 ms.
+    assert_eq!(active.deadline(), (now + Duration::from_nanos(80_468_750), Timer::Election));
 }
 
 #[test]
@@ -128,11 +130,15 @@ fn el_10_no_shorter_interval_is_advertised_where_the_usual_one_is_as_short() {
 fn el_10_whoever_is_better_speaks_first_and_gets_the_role() {
     let mut active = Election::active(nopreempt());
     let now = active.now + SECOND;
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let better = advert(RIVAL_BELOW, 100);
     let cause = Cause::Outranked(RIVAL_BELOW);
-    let answered = now + Duration::from_millis(7);
-    active.expect(answered, Event::Advert(better), &[RemoveAddresses, enters(Role::Active, Role::Backup, cause)]);
+    let answered = now + Duration::from_millis(70);
+    active.expect(
+        answered,
+        Event::Advert(better),
+        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)],
+    );
     // It follows the new Active by its lowered priority.
     assert_eq!(active.deadline(), (answered + Duration::from_nanos(3_804_687_500), Timer::ActiveDown));
 }
@@ -141,12 +147,12 @@ fn el_10_whoever_is_better_speaks_first_and_gets_the_role() {
 fn el_10_without_preemption_the_first_that_speaks_gets_the_role_also_if_it_is_lower() {
     let mut active = Election::active(nopreempt());
     let now = active.now + SECOND;
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let cause = Cause::Outranked(RIVAL_BELOW);
     active.expect(
         now,
         Event::Advert(advert(RIVAL_BELOW, 40)),
-        &[RemoveAddresses, enters(Role::Active, Role::Backup, cause)],
+        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)],
     );
 }
 
@@ -154,7 +160,7 @@ fn el_10_without_preemption_the_first_that_speaks_gets_the_role_also_if_it_is_lo
 fn el_10_with_preemption_a_lower_one_does_not_get_the_role() {
     let mut active = Election::active(common::params(V3).with_yield(Yield::WhenDegraded));
     let now = active.now + SECOND;
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let before = active.deadline();
     active.expect(now, Event::Advert(advert(RIVAL_BELOW, 40)), &[]);
     active.expect(now, Event::Advert(advert(RIVAL_BELOW, 0)), &[]);
@@ -162,10 +168,33 @@ fn el_10_with_preemption_a_lower_one_does_not_get_the_role() {
 }
 
 #[test]
+fn el_10_between_equals_the_address_decides_so_that_the_role_does_not_swap() {
+    for (rival, moves) in [(RIVAL_BELOW, false), (RIVAL_ABOVE, true)] {
+        let mut active = Election::active(nopreempt());
+        let now = active.now + SECOND;
+        active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
+        let (claim_at, _) = active.deadline();
+        let equal = Event::Advert(advert(rival, 50));
+        if moves {
+            let lost = [
+                RemoveAddresses,
+                resigns(Interval::DEFAULT),
+                enters(Role::Active, Role::Backup, Cause::Outranked(rival)),
+            ];
+            active.expect(now, equal, &lost);
+        } else {
+            active.expect(now, equal, &[]);
+            // It told the hosts about itself.
+            active.expect(claim_at, Event::Timeout, &[sends(50, Interval::DEFAULT), Announce]);
+        }
+    }
+}
+
+#[test]
 fn el_10_if_nobody_is_better_it_goes_on_without_a_gap() {
     let mut active = Election::active(nopreempt());
     let now = active.now + Duration::from_millis(300);
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let (at, _) = active.deadline();
     active.expect(at - Duration::from_nanos(1), Event::Timeout, &[]);
     // No removal, no second installation, no announcement: the addresses never moved.
@@ -177,23 +206,23 @@ fn el_10_if_nobody_is_better_it_goes_on_without_a_gap() {
 fn el_10_it_asks_again_only_after_re_election() {
     let mut active = Election::active(nopreempt());
     let called = active.now;
-    active.lower(called, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(called, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(50, Interval::DEFAULT)]);
     // It falls further: the next one is due when it is due.
     active.lower(called + SECOND, 40, &[]);
     assert_eq!(active.advertise_until_election(), called + Duration::from_secs(10));
     let again = called + Duration::from_secs(10);
-    active.expect(again, Event::Timeout, &[sends(40, SHORT), resigns(SHORT)]);
-    // 216/256 of 10 ms.
-    assert_eq!(active.deadline(), (again + Duration::from_nanos(8_437_500), Timer::Election));
+    active.expect(again, Event::Timeout, &[sends(40, ELECTION), resigns(ELECTION)]);
+    // 216/256 of 100 ms.
+    assert_eq!(active.deadline(), (again + Duration::from_nanos(84_375_000), Timer::Election));
 }
 
 #[test]
 fn el_10_one_that_recovers_keeps_the_role_and_asks_no_more() {
     let mut active = Election::active(nopreempt());
     let called = active.now;
-    active.lower(called, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(called, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(50, Interval::DEFAULT)]);
     active.lower(called + SECOND, 100, &[]);
@@ -210,9 +239,9 @@ fn el_10_one_that_recovers_keeps_the_role_and_asks_no_more() {
 fn el_10_a_router_that_lost_the_election_stays_backup_when_it_recovers() {
     let mut active = Election::active(nopreempt());
     let now = active.now;
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let cause = Cause::Outranked(RIVAL_BELOW);
-    let lost = [RemoveAddresses, enters(Role::Active, Role::Backup, cause)];
+    let lost = [RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)];
     active.expect(now, Event::Advert(advert(RIVAL_BELOW, 90)), &lost);
     active.lower(now + SECOND, 100, &[]);
     for n in 1..100 {
@@ -256,7 +285,7 @@ fn el_10_a_priority_that_falls_during_a_hand_over_calls_an_election_after_it() {
 fn el_10_a_priority_that_falls_while_it_settles_calls_an_election_after_it() {
     let mut active = Election::active(nopreempt().with_settle(Some(SECOND * 7)));
     let settle_at = active.advertise_until_election();
-    active.expect(settle_at, Event::Timeout, &[sends(100, SHORT), resigns(SHORT)]);
+    active.expect(settle_at, Event::Timeout, &[sends(100, ELECTION), resigns(ELECTION)]);
     active.lower(settle_at, 50, &[]);
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(50, Interval::DEFAULT)]);
@@ -269,13 +298,48 @@ fn after_a_hand_over_nothing_is_due() {
     let hand_over = HandOver { interval: SHORT, deadline: SECOND * 20 };
     let mut active = Election::active(nopreempt().with_hand_over(hand_over));
     let now = active.now;
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(50, Interval::DEFAULT)]);
     active.expect(at, Event::HandOver(After::Stay), &[sends(50, SHORT), resigns(SHORT)]);
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(50, Interval::DEFAULT), Announce]);
     assert!(active.deadline().0 > at);
+}
+
+#[test]
+fn el_10_new_parameters_leave_what_tracking_took() {
+    let mut active = Election::active(nopreempt().with_yield(Yield::Never));
+    let now = active.now;
+    active.lower(now, 50, &[]);
+    for (base, effective) in [(120, 70), (254, 204), (20, 1), (100, 81)] {
+        let _ = active.router.set_params(now, nopreempt().with_yield(Yield::Never).with_priority(priority(base)));
+        assert_eq!(active.router.params().base_priority(), priority(base));
+        assert_eq!(active.router.params().priority(), priority(effective), "of {base}");
+    }
+    active.lower(now, 100, &[]);
+    let _ = active.router.set_params(now, nopreempt().with_priority(priority(120)));
+    assert_eq!(active.router.params().priority(), priority(120));
+    let _ = active.router.set_params(now, nopreempt().with_priority(Priority::OWNER));
+    assert_eq!(active.router.params().priority(), Priority::OWNER);
+}
+
+#[test]
+fn tx_11_a_router_without_an_address_waits_for_one() {
+    for params in [Params::new(V3), Params::new(V3).with_priority(Priority::OWNER)] {
+        let mut router = vrrp_core::VirtualRouter::new(params);
+        assert!(router.handle_event(Instant::ZERO, Event::Startup).is_empty());
+        assert!(router.state().faults().contains(Fault::PrimaryAddress));
+        assert_eq!(router.poll_timeout(), None);
+        let mut other = router;
+        // Whichever way it is told.
+        let _ = router.set_params(millis(10), params.with_primary_address(Some(ME)).unwrap());
+        let _ = other.set_primary_address(millis(10), Some(ME)).unwrap();
+        assert_eq!(router, other);
+        assert_ne!(router.state().role(), Role::Initialize);
+        let _ = router.set_params(millis(20), params);
+        assert_eq!((router.state().role(), router.poll_timeout()), (Role::Initialize, None));
+    }
 }
 
 // Cold start settles by priority (DESIGN 4.3).
@@ -286,8 +350,8 @@ fn an_active_that_never_heard_another_calls_one_election_to_settle() {
     let promoted = active.now;
     assert_eq!(active.advertise_until_election(), promoted + SECOND * 7);
     let settle_at = promoted + SECOND * 7;
-    active.expect(settle_at, Event::Timeout, &[sends(100, SHORT), resigns(SHORT)]);
-    assert_eq!(active.deadline(), (settle_at + SHORT_SKEW, Timer::Election));
+    active.expect(settle_at, Event::Timeout, &[sends(100, ELECTION), resigns(ELECTION)]);
+    assert_eq!(active.deadline(), (settle_at + ELECTION_SKEW, Timer::Election));
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
     for _ in 0..20 {
@@ -369,10 +433,152 @@ fn a_confirmed_claimant_installs_and_announces() {
     claimant.expect(
         claim + Duration::from_millis(700),
         Event::Confirm(claim),
-        &[InstallAddresses, Announce, enters(Role::Claimant, Role::Active, Cause::Confirmed)],
+        &[
+            sends(100, Interval::DEFAULT),
+            InstallAddresses,
+            Announce,
+            enters(Role::Claimant, Role::Active, Cause::Confirmed),
+        ],
     );
-    // It has advertised all the time, and goes on in step.
-    assert_eq!(claimant.deadline(), (claim + SECOND, Timer::Adver));
+    assert_eq!(claimant.deadline(), (claim + Duration::from_millis(1700), Timer::Adver));
+}
+
+/// A gated router that heard a lower Active for so long that it preempts: it, the claim, and when it was last heard.
+fn preemptor(params: Params) -> (Router, Instant) {
+    let mut router = Router::backup(params);
+    router.handle(3500, Event::Advert(advert(RIVAL_BELOW, 50)));
+    let (down_at, _) = router.deadline().unwrap();
+    router.expect_at(
+        down_at,
+        Event::Timeout,
+        &[Prepare(down_at), router.enters(Role::Backup, Role::Claimant, Cause::Preempted)],
+    );
+    (router, down_at)
+}
+
+#[test]
+fn a_gated_router_that_preempts_asks_before_it_claims_the_role() {
+    let (mut router, claim) = preemptor(gated());
+    let lower = Event::Advert(advert(RIVAL_BELOW, 50));
+    router.expect_at(claim + SECOND, lower, &[]);
+    router.expect_at(claim + SECOND, Event::Timeout, &[]);
+    router.expect_at(
+        claim + Duration::from_millis(1200),
+        Event::Confirm(claim),
+        &[
+            sends(100, Interval::DEFAULT),
+            InstallAddresses,
+            Announce,
+            enters(Role::Claimant, Role::Active, Cause::Confirmed),
+        ],
+    );
+}
+
+#[test]
+fn a_gated_router_that_preempts_in_vain_leaves_the_lower_active_alone() {
+    let refused = [RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::Refused)];
+    let (mut router, claim) = preemptor(gated());
+    router.expect_at(claim, Event::Refuse(claim), &refused);
+    // It asks again after its back-off, as quietly.
+    let again = claim + SECOND * 5;
+    router.expect_at(again - SECOND, Event::Advert(advert(RIVAL_BELOW, 50)), &[]);
+    router.expect_at(again, Event::Timeout, &[Prepare(again), enters(Role::Backup, Role::Claimant, Cause::Preempted)]);
+
+    let (mut router, claim) = preemptor(gated());
+    let late = [RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::NotConfirmed)];
+    router.expect_at(claim + Duration::from_millis(2500), Event::Timeout, &late);
+}
+
+#[test]
+fn a_silent_claimant_speaks_when_the_lower_active_is_gone() {
+    let patient = gated().with_gate(Some(Gate { timeout: SECOND * 60, back_off: SECOND }));
+    let (mut router, claim) = preemptor(patient);
+    assert_eq!(router.deadline(), Some((claim + DOWN, Timer::ActiveDown)));
+    router.expect_at(claim + SECOND, Event::Advert(advert(RIVAL_BELOW, 50)), &[]);
+    assert_eq!(router.deadline(), Some((claim + SECOND + DOWN, Timer::ActiveDown)));
+    let gone = claim + SECOND + DOWN;
+    router.expect_at(gone, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
+    assert_eq!(router.deadline(), Some((gone + SECOND, Timer::Adver)));
+    // From now on the others know of the claim, and of its end.
+    router.expect_at(
+        gone,
+        Event::Refuse(claim),
+        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Claimant, Role::Backup, Cause::Refused)],
+    );
+
+    let (mut router, claim) = preemptor(patient);
+    router.expect_at(claim + SECOND, Event::Advert(advert(RIVAL_BELOW, 0)), &[]);
+    router.expect_at(claim + SECOND + SKEW, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
+}
+
+#[test]
+fn a_silent_claimant_follows_an_active_that_it_would_not_preempt() {
+    for params in [gated(), gated().with_preempt(Preempt::After(SECOND))] {
+        let mut router = Router::backup(params);
+        for at in 0..6 {
+            router.handle(at * 1000, Event::Advert(advert(RIVAL_BELOW, 50)));
+        }
+        let (claim, _) = router.deadline().unwrap();
+        router.run(claim);
+        assert_eq!(router.role(), Role::Claimant);
+        router.expect_at(claim, Event::Advert(advert(RIVAL_BELOW, 50)), &[]);
+        router.expect_at(
+            claim,
+            Event::Advert(advert(RIVAL_BELOW, 100)),
+            &[RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::Outranked(RIVAL_BELOW))],
+        );
+    }
+}
+
+#[test]
+fn el_03_a_silent_claimant_has_nothing_to_take_back() {
+    let left = |cause| [enters(Role::Claimant, Role::Initialize, cause)];
+    let (mut router, claim) = preemptor(gated());
+    router.expect_at(claim, Event::Shutdown, &left(Cause::Shutdown));
+    let (mut router, claim) = preemptor(gated());
+    router.expect_at(claim, Event::Fault(Fault::Link), &left(Cause::Fault(Fault::Link)));
+    let (mut router, claim) = preemptor(gated());
+    let down = [RemoveAddresses, enters(Role::Claimant, Role::Backup, Cause::Group)];
+    router.expect_at(claim, Event::StepDown, &down);
+}
+
+#[test]
+fn a_claim_has_a_name_of_its_own_also_in_the_same_instant() {
+    let owner = gated().with_priority(Priority::OWNER);
+    let asked = |router: &mut Router| match router.handle(0, Event::Startup)[..] {
+        [_, Prepare(claim), _] => claim,
+        ref other => panic!("{other:?}"),
+    };
+    let mut router = Router::new(owner);
+    let mut names = vec![asked(&mut router)];
+    for n in 0..6 {
+        if n % 2 == 1 {
+            router.handle(0, Event::Confirm(names[n]));
+            assert_eq!(router.role(), Role::Active);
+        }
+        router.handle(0, Event::Shutdown);
+        router.handle(0, Event::Shutdown);
+        names.push(asked(&mut router));
+        router.expect(0, Event::Confirm(names[n]), &[]);
+    }
+    let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(distinct.len(), names.len(), "{names:?}");
+}
+
+#[test]
+fn a_router_that_gave_up_the_role_was_not_alone() {
+    let settles = gated().with_settle(Some(SECOND * 7));
+    for (event, confirmed) in [(Event::StepDown, true), (Event::StepDown, false), (Event::Refuse(DOWN_AT), false)] {
+        let (mut router, claim) = claimant(settles);
+        if confirmed {
+            let _ = router.router.handle_event(claim, Event::Confirm(claim));
+        }
+        let _ = router.router.handle_event(claim, event);
+        let (again, _) = router.deadline();
+        let _ = router.router.handle_timeout(again);
+        let _ = router.router.handle_event(again, Event::Confirm(again));
+        assert!(matches!(router.router.state(), State::Active(active) if !active.unsettled), "{event:?}");
+    }
 }
 
 #[test]
@@ -430,7 +636,12 @@ fn a_gated_owner_asks_too() {
     claimant.expect(
         claim,
         Event::Confirm(claim),
-        &[InstallAddresses, Announce, enters(Role::Claimant, Role::Active, Cause::Confirmed)],
+        &[
+            sends(255, Interval::DEFAULT),
+            InstallAddresses,
+            Announce,
+            enters(Role::Claimant, Role::Active, Cause::Confirmed),
+        ],
     );
 }
 
@@ -529,12 +740,20 @@ fn the_successor_ends_a_hand_over_whatever_its_priority() {
     let _ = active.router.handle_event(now, Event::HandOver(After::Leave));
     // Not its own resignation's echo, nor another's.
     active.expect(now, Event::Advert(advert(RIVAL_BELOW, 0)), &[]);
-    active.expect(now, successor, &[RemoveAddresses, enters(Role::Active, Role::Initialize, cause)]);
+    active.expect(
+        now,
+        successor,
+        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Initialize, cause)],
+    );
     assert_eq!(active.router.state(), State::new());
 
     let mut active = Election::active(common::params(V3));
     let _ = active.router.handle_event(now, Event::HandOver(After::Stay));
-    active.expect(now, successor, &[RemoveAddresses, enters(Role::Active, Role::Backup, cause)]);
+    active.expect(
+        now,
+        successor,
+        &[RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Backup, cause)],
+    );
     assert_eq!(active.deadline(), (now + DOWN, Timer::ActiveDown));
 }
 
@@ -607,7 +826,7 @@ fn a_second_order_changes_what_follows_and_not_when() {
 fn a_hand_over_while_it_stands_in_an_election_resigns_no_second_time() {
     let mut active = Election::active(nopreempt());
     let now = active.now;
-    active.lower(now, 50, &[sends(100, SHORT), resigns(SHORT)]);
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     active.expect(now, Event::HandOver(After::Leave), &[]);
     assert_eq!(active.deadline(), (now + SECOND * 2, Timer::HandOver));
 }
@@ -619,7 +838,11 @@ fn the_owner_hands_over_too_and_stays_away() {
     owner.expect(
         millis(20),
         Event::Advert(advert(RIVAL_BELOW, 1)),
-        &[RemoveAddresses, enters(Role::Active, Role::Initialize, Cause::HandedOver(RIVAL_BELOW))],
+        &[
+            RemoveAddresses,
+            resigns(Interval::DEFAULT),
+            enters(Role::Active, Role::Initialize, Cause::HandedOver(RIVAL_BELOW)),
+        ],
     );
     owner.expect(millis(2000), Event::Timeout, &[]);
 }
@@ -647,9 +870,9 @@ fn a_persistent_rival_is_an_alarm_after_three_answers_it_did_not_heed() {
         if n < 3 {
             active.expect(due, rival, &answer);
         } else {
-            active.expect(due, rival, &[answer[0], answer[1], alarm]);
+            active.expect(due, rival, &[alarm, answer[0], answer[1]]);
             // Once an interval, however often it claims.
-            active.expect(due, rival, &answer);
+            active.expect(due + Duration::from_millis(1), rival, &answer);
         }
     }
 }
@@ -671,15 +894,90 @@ fn a_rival_that_heeds_an_answer_is_no_alarm() {
 }
 
 #[test]
+fn claims_that_waited_in_a_socket_are_one_claim_and_get_one_answer() {
+    let mut active = Election::active(common::params(V3).with_preempt(Preempt::Immediately));
+    let resumed = active.now + SECOND * 10;
+    let rival = Event::Advert(advert(RIVAL_BELOW, 50));
+    active.expect(resumed, rival, &[sends(100, Interval::DEFAULT), Announce]);
+    for _ in 0..6 {
+        active.expect(resumed, rival, &[]);
+    }
+    // Its last advertisement, after it has heeded the answer.
+    active.expect(resumed + Duration::from_millis(1), rival, &[sends(100, Interval::DEFAULT), Announce]);
+}
+
+#[test]
+fn a_persistent_rival_is_an_alarm_also_if_every_other_of_its_advertisements_is_lost_or_it_is_slow() {
+    for (period, interval) in [(SECOND * 2, 100), (SECOND * 3, 300), (Duration::from_millis(510), 100)] {
+        let mut active = Election::active(common::params(V3));
+        let rival = Advert { interval: centiseconds(interval), ..advert(RIVAL_BELOW, 50) };
+        let mut alarmed = None;
+        for n in 1..20 {
+            let now = active.now + period * n;
+            while let Some(at) = active.router.poll_timeout().filter(|at| *at <= now) {
+                let _ = active.router.handle_timeout(at);
+            }
+            let actions: Vec<Action> = active.router.handle_event(now, Event::Advert(rival)).into_iter().collect();
+            if actions.contains(&Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW))) {
+                alarmed = alarmed.or(Some(n));
+            }
+        }
+        assert_eq!(alarmed, Some(4), "one claim each {period:?}");
+    }
+}
+
+#[test]
+fn sm_26_what_was_not_answered_within_the_bound_is_announced_with_the_next_advertisement() {
+    let mut active = Election::active(common::params(V3));
+    let start = active.now;
+    let claim = |active: &mut Election, millis| {
+        let now = start + Duration::from_millis(millis);
+        active.router.handle_event(now, Event::Advert(advert(RIVAL_BELOW, 50))).iter().count()
+    };
+    assert_eq!([100, 101, 102, 103, 104].map(|millis| claim(&mut active, millis)), [2, 2, 2, 0, 0]);
+    active.expect(start + SECOND, Event::Timeout, &[sends(100, Interval::DEFAULT), Announce]);
+    active.expect(start + SECOND * 2, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
+    // What was answered was announced then.
+    assert_eq!(claim(&mut active, 2100), 2);
+    active.expect(start + SECOND * 3, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
+}
+
+#[test]
+fn a_router_that_was_held_up_answers_no_resignation_before_it_has_read_on() {
+    for params in [nopreempt(), gated()] {
+        let mut active = Election::active(params);
+        let start = active.now;
+        let _ = active.router.handle_event(start, Event::Confirm(start));
+        let resumed = start + SECOND * 10;
+        active.expect(resumed, Event::Advert(advert(RIVAL_ABOVE, 0)), &[]);
+        let stalled = enters(Role::Active, Role::Backup, Cause::Stalled(RIVAL_BELOW));
+        active.expect(resumed, Event::Advert(advert(RIVAL_BELOW, 50)), &[RemoveAddresses, stalled]);
+    }
+}
+
+#[test]
+fn a_router_that_was_held_up_resigns_without_a_last_advertisement() {
+    for event in [Event::HandOver(After::Stay), Event::HandOver(After::Leave)] {
+        let mut active = Election::active(common::params(V3));
+        // Somebody of 50 may be Active by now, whom 100 would unseat.
+        active.expect(active.now + SECOND * 10, event, &[resigns(SHORT)]);
+    }
+    let mut active = Election::active(nopreempt());
+    active.lower(active.now + SECOND * 10, 50, &[resigns(ELECTION)]);
+}
+
+#[test]
 fn a_persistent_rival_is_an_alarm_also_where_rivals_are_not_answered() {
     let mut active = Election::active(common::params(V3).with_answer_rivals(false));
-    let mut alarms = 0;
-    for _ in 0..10 {
+    let rival = Event::Advert(advert(RIVAL_BELOW, 50));
+    let alarm = [Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW))];
+    for n in 0..5 {
         let (due, _) = active.deadline();
-        active.expect(due, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
-        alarms += active.router.handle_event(due, Event::Advert(advert(RIVAL_BELOW, 50))).into_iter().count();
+        // The hosts are told in time, though.
+        let on_time = [sends(100, Interval::DEFAULT), Announce];
+        active.expect(due, Event::Timeout, if n == 0 { &on_time[..1] } else { &on_time });
+        active.expect(due, rival, if n < 3 { &[] } else { &alarm });
     }
-    assert!(alarms > 0);
 }
 
 #[test]
@@ -977,11 +1275,15 @@ fn el_10_an_assessment_lowers_the_priority_and_moves_the_role() {
         host.actions()
     };
     assert_eq!(assess(&mut host, millis(4000), true), []);
-    assert_eq!(assess(&mut host, millis(4000), false), [(0, sends(100, SHORT)), (0, resigns(SHORT))]);
+    assert_eq!(assess(&mut host, millis(4000), false), [(0, sends(100, ELECTION)), (0, resigns(ELECTION))]);
     assert_eq!(host.router.params(id).unwrap().priority(), priority(40));
     assert_eq!(
-        host.event(millis(4007), 0, Event::Advert(advert(RIVAL_BELOW, 90))),
-        [(0, RemoveAddresses), (0, enters(Role::Active, Role::Backup, Cause::Outranked(RIVAL_BELOW))),]
+        host.event(millis(4070), 0, Event::Advert(advert(RIVAL_BELOW, 90))),
+        [
+            (0, RemoveAddresses),
+            (0, resigns(Interval::DEFAULT)),
+            (0, enters(Role::Active, Role::Backup, Cause::Outranked(RIVAL_BELOW))),
+        ]
     );
     assert_eq!(assess(&mut host, millis(5000), true), []);
     assert_eq!(host.router.params(id).unwrap().priority(), priority(100));

@@ -12,7 +12,7 @@ mod send;
 use core::net::IpAddr;
 
 use serde_json::Value;
-use vrrp_core::wire::{Authentication, ChecksumPolicy, Discard, Envelope, Password};
+use vrrp_core::wire::{Authentication, Discard, Envelope, Password};
 use vrrp_core::{
     Action, Event, Family, IfIndex, Instant, Params, Role, RouterId, State, Version, VirtualRouterConfig, Vrid,
     VrrpRouter,
@@ -37,13 +37,8 @@ fn config(version: Version) -> VirtualRouterConfig {
         Family::V4 => ("192.0.2.1", "192.0.2.100"),
         Family::V6 => ("fe80::ff:fe00:a", "fe80::100"),
     };
-    VirtualRouterConfig {
-        vrid: Vrid::new(51).unwrap(),
-        params: Params::new(version).with_primary_address(Some(address(primary))).unwrap(),
-        addresses: vec![address(virtual_address)],
-        authentication: Authentication::None,
-        checksum: ChecksumPolicy::Auto,
-    }
+    let params = Params::new(version).with_primary_address(Some(address(primary))).unwrap();
+    VirtualRouterConfig::new(Vrid::new(51).unwrap(), params, [address(virtual_address)])
 }
 
 fn with_password(text: &str) -> VirtualRouterConfig {
