@@ -96,6 +96,19 @@ fn el_10_between_equals_the_address_decides_so_that_the_role_does_not_swap() {
 }
 
 #[test]
+fn el_10_a_router_that_is_held_up_in_its_election_lets_an_equal_have_the_role() {
+    let mut active = Election::active(nopreempt());
+    let now = active.now + SECOND;
+    active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
+    let lost = enters(Role::Active, Role::Backup, Cause::Outranked(RIVAL_BELOW));
+    active.expect(
+        now + SECOND * 10,
+        Event::Advert(advert(RIVAL_BELOW, 50)),
+        &[RemoveAddresses, resigns(Interval::DEFAULT), lost],
+    );
+}
+
+#[test]
 fn el_10_if_nobody_is_better_it_goes_on_without_a_gap() {
     let mut active = Election::active(nopreempt());
     let now = active.now + Duration::from_millis(300);
