@@ -527,6 +527,8 @@ impl Sim {
             let changed = neighbour.learn(now, node, asked);
             // It was overtaken on its way.
             neighbour.missed |= !asked && member.role() != Role::Active;
+            // Or the kernel answers for a process that will not say when it has them no more.
+            neighbour.missed |= !entry.is_running();
             if changed {
                 self.monitor.dirty = true;
                 self.trace.line(now, &host.name, format_args!("sends to {} from now on", entry.name));

@@ -10,7 +10,7 @@ use super::node::{Answer, Member, Node, Process, REMOVALS_WITHIN};
 use super::{MemberId, Sim};
 use crate::time::nanos;
 use crate::wire::Envelope;
-use crate::{Action, Alarm, Cause, Claim, Event, Family, Fault, Instant, Role, RouterId, State, Transition};
+use crate::{Action, Alarm, Cause, Claim, Event, Family, Fault, Instant, Phase, Role, RouterId, State, Transition};
 
 /// Frames that the socket of a process that does not read has room for; later ones are lost.
 const SOCKET_ROOM: usize = 256;
@@ -417,7 +417,13 @@ impl Sim {
                     self.schedule_renewal(id, installed);
                 }
             }
-            Chore::AnnounceAgain { installed, .. } if member.installed == Some(installed) => self.announce(id),
+            // One that has resigned must not lead the hosts away from its successor.
+            Chore::AnnounceAgain { installed, .. } if member.installed == Some(installed) => {
+                let state = entry.router.state(router);
+                if matches!(state, Some(State::Active(active)) if active.phase == Phase::Advertising) {
+                    self.announce(id);
+                }
+            }
             Chore::Renew { .. } | Chore::AnnounceAgain { .. } => {}
             Chore::Tell { event, .. } => {
                 entry.router.handle_event(own, router, event);

@@ -306,7 +306,12 @@ impl Sim {
         let both = self.both_ways_since(service, one, other);
         if one.is_active() && other.is_active() {
             if let Some(after) = both.filter(|_| one.id < other.id) {
-                found(Oracle::AtMostOne, one.id, Some(other.id), None, after, one.interval.max(other.interval));
+                // Two that have both resigned hear nothing of each other before one of them goes on or leaves.
+                let hand_over =
+                    one.member.params().hand_over().deadline.max(other.member.params().hand_over().deadline);
+                let silence = if one.advertises() || other.advertises() { Duration::ZERO } else { hand_over };
+                let bound = one.interval.max(other.interval) + silence;
+                found(Oracle::AtMostOne, one.id, Some(other.id), None, after, bound);
             }
             let alarmed = one.member.alarmed.is_some_and(|at| self.now < at + ALARM_PERIOD);
             let line = self.lans.get(service.lan).and_then(|lan| lan.line(other.station, one.station));

@@ -251,7 +251,9 @@ fn on_advert_while_standing(params: &Params, active: Active, now: Instant, adver
     };
     let accepted = hear(params, as_backup, now, advert).heard == Heard::Active;
     let verdict = judge(params.priority(), params.primary_address(), priority, advert.source);
-    if accepted && (priority != params.priority() || verdict == Verdict::RivalWins) {
+    // One that was held up in the meantime would have claimed the role before it heard this.
+    let held_up = now > claim_at;
+    if accepted && (held_up || priority != params.priority() || verdict == Verdict::RivalWins) {
         return last_word(lose_to(params, now, advert), params).entered_from(before, Cause::Outranked(advert.source));
     }
     // It has told the hosts about itself.
