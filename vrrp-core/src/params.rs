@@ -156,8 +156,12 @@ impl Params {
         if changeable { Self { priority, ..self } } else { Self { priority: self.base_priority, ..self } }
     }
 
-    /// These, with the priority as far from the configured one as tracking had moved it in `before`.
+    /// These, with the priority as far from the configured one as tracking had moved it in `before`; unless they say
+    /// themselves what is left of it.
     pub(crate) fn tracked_as(self, before: &Self) -> Self {
+        if self.priority != self.base_priority {
+            return self;
+        }
         let moved = i16::from(before.priority.get()) - i16::from(before.base_priority.get());
         let priority = (i16::from(self.base_priority.get()) + moved).clamp(1, 254);
         match u8::try_from(priority).ok().and_then(Priority::from_wire) {

@@ -185,7 +185,7 @@ impl VrrpRouter {
         check(&changed, entry.is_signed())?;
         let params = entry.tracked(params);
         entry.rest.config = changed;
-        let actions = entry.router.set_params(now, params);
+        let actions = entry.router.replace_params(now, params);
         self.queue(now, id, actions);
         Ok(())
     }

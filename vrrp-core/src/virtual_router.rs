@@ -55,7 +55,12 @@ impl VirtualRouter {
     /// stays, until [`set_effective_priority`](Self::set_effective_priority) says otherwise.
     #[must_use = "actions that are not carried out leave hosts and state apart"]
     pub fn set_params(&mut self, now: Instant, params: Params) -> Actions {
-        self.params = params.tracked_as(&self.params);
+        self.replace_params(now, params.tracked_as(&self.params))
+    }
+
+    /// Replaces the parameters, with the effective priority in them.
+    pub(crate) fn replace_params(&mut self, now: Instant, params: Params) -> Actions {
+        self.params = params;
         self.handle_event(now, Event::Reconfigured)
     }
 

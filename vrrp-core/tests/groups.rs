@@ -5,10 +5,10 @@ mod common;
 
 use common::{RIVAL_ABOVE, RIVAL_BELOW, millis, priority};
 use core::time::Duration;
-use vrrp_core::Action::{Announce, InstallAddresses, RemoveAddresses};
+use vrrp_core::Action::{Announce, InstallAddresses, RemoveAddresses, SendAdvert};
 use vrrp_core::{
-    Action, Advert, After, Event, Family, Fault, Gate, GroupId, IfIndex, Instant, Interval, Params, Preempt, Priority,
-    Role, RouterId, Version, VirtualRouterConfig, Vrid, VrrpRouter, track::Assessment,
+    Action, Advert, After, Claim, Event, Family, Fault, Gate, GroupId, IfIndex, Instant, Interval, Params, Preempt,
+    Priority, Role, RouterId, Version, VirtualRouterConfig, Vrid, VrrpRouter, track::Assessment,
 };
 
 const V3: Version = Version::V3(Family::V4);
@@ -87,7 +87,7 @@ fn advert(value: u8) -> Event {
 }
 
 fn resignations(actions: &[(usize, Action)]) -> Vec<usize> {
-    let resigns = |action: &Action| matches!(action, Action::SendAdvert(claim) if claim.priority.is_none());
+    let resigns = |action: &Action| matches!(action, SendAdvert(claim) if claim.priority.is_none());
     actions.iter().filter(|(_, action)| resigns(action)).map(|(n, _)| *n).collect()
 }
 
@@ -250,7 +250,9 @@ fn a_gated_group_serves_when_every_member_is_confirmed() {
     assert_eq!(host.event(millis(3700), 0, Event::Confirm(DOWN_AT)), []);
     assert_eq!(host.roles(), [Role::Claimant; 2]);
     let actions = host.event(millis(3800), 1, Event::Confirm(DOWN_AT));
-    assert_eq!(actions[..4], [(0, InstallAddresses), (1, InstallAddresses), (0, Announce), (1, Announce)]);
+    let claim = SendAdvert(Claim { priority: Some(priority(100)), interval: Interval::DEFAULT });
+    assert_eq!(actions[..2], [(0, claim), (1, claim)]);
+    assert_eq!(actions[2..6], [(0, InstallAddresses), (1, InstallAddresses), (0, Announce), (1, Announce)]);
     assert_eq!(host.roles(), [Role::Active; 2]);
 }
 
