@@ -11,7 +11,8 @@ use vrrp_core::hmac::{
     AntiReplay, Authenticator, Config, Key, KeyId, Keys, Mode, Received, Sequence, Signer, Trailer, WallClock, Window,
 };
 use vrrp_core::wire::{
-    Authentication, ChecksumForm, Discard, Envelope, Expected, InternetChecksum, Packet, Password, Reason, Repr,
+    Authentication, ChecksumAcceptance, ChecksumForm, Discard, Envelope, Expected, InternetChecksum, Packet, Password,
+    Reason, Repr,
 };
 use vrrp_core::{
     Action, Alarm, Claim, ConfigError, Event, Family, IfIndex, Instant, Interval, Params, Priority, RouterId, Version,
@@ -144,12 +145,12 @@ impl Vector {
 struct Receiver<'v> {
     vector: &'v Vector,
     hmac: Option<Authenticator>,
-    strict_checksum: bool,
+    checksum: ChecksumAcceptance,
 }
 
 impl<'v> Receiver<'v> {
     fn new(vector: &'v Vector) -> Self {
-        Self { vector, hmac: vector.config.clone().map(Authenticator::new), strict_checksum: false }
+        Self { vector, hmac: vector.config.clone().map(Authenticator::new), checksum: ChecksumAcceptance::Either }
     }
 
     fn receive(&mut self, datagram: &[u8], wall: WallClock) -> Result<(), Discard> {
@@ -159,7 +160,7 @@ impl<'v> Receiver<'v> {
         let mut expected = Expected::new(*version, Vrid::try_from(json["vrid"].as_u64().unwrap()).unwrap());
         expected.interval = Interval::from_centiseconds(json["receiver_advert_centisec"].as_u64().unwrap()).unwrap();
         expected.addresses = &addresses;
-        expected.strict_checksum = self.strict_checksum;
+        expected.checksum = self.checksum;
         let peers: Vec<IpAddr> = json["peers"]
             .as_array()
             .map_or(&[][..], |peers| peers)
@@ -286,7 +287,7 @@ fn every_vector_gets_keepaliveds_verdict_or_a_reasoned_one() {
 fn the_strict_checksum_is_checked_after_the_signature() {
     let strict = |name: &str| {
         let vector = Vector::named(name);
-        Receiver { strict_checksum: true, ..Receiver::new(&vector) }.run()
+        Receiver { checksum: ChecksumAcceptance::MessageOnly, ..Receiver::new(&vector) }.run()
     };
     assert_eq!(strict("cap-v3-ip4-checksum-as-v2"), Ok(()));
     assert_eq!(strict("cap-v3-ip4-default-checksum-at-v2csum-receiver"), Err(Discard::Checksum));
@@ -521,7 +522,7 @@ fn what_fails_a_later_check_does_not_move_the_mark() {
         octets[7] ^= 1;
         octets
     };
-    let strict = with(expected, |expected| expected.strict_checksum = true);
+    let strict = with(expected, |expected| expected.checksum = ChecksumAcceptance::MessageOnly);
     let echo = with(expected, |expected| expected.primary = Some(host(2)));
     let elsewhere = with(expected, |expected| expected.destination = host(1));
     let mut hmac = Authenticator::new(config(Mode::Enforce));

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde_json::Value;
 use vrrp_core::wire::{
-    Accepted, AddressListMatch, Authentication, ChecksumForm, Discard, Envelope, Expected, Notes, Packet, Password,
-    Reason, Repr,
+    Accepted, AddressListMatch, Authentication, ChecksumAcceptance, ChecksumForm, Discard, Envelope, Expected, Notes,
+    Packet, Password, Reason, Repr,
 };
 use vrrp_core::{Family, Interval, Priority, Version, Vrid};
 
@@ -31,7 +31,7 @@ struct Router {
     addresses: Vec<IpAddr>,
     primary: IpAddr,
     unicast_peers: Option<Vec<IpAddr>>,
-    strict_checksum: bool,
+    checksum: ChecksumAcceptance,
     strict_address_list: bool,
 }
 
@@ -50,7 +50,7 @@ impl Router {
             addresses: vec![address(vip)],
             primary: address(primary),
             unicast_peers: None,
-            strict_checksum: false,
+            checksum: ChecksumAcceptance::Either,
             strict_address_list: false,
         }
     }
@@ -70,7 +70,7 @@ impl Router {
         expected.authentication = self.authentication();
         expected.addresses = &self.addresses;
         expected.primary = Some(self.primary);
-        expected.strict_checksum = self.strict_checksum;
+        expected.checksum = self.checksum;
         expected.strict_address_list = self.strict_address_list;
         if let Some(peers) = &self.unicast_peers {
             expected.destination = self.primary;
@@ -357,7 +357,7 @@ fn pf_11_strict_9568_drops_exactly_the_pseudo_header_vectors() {
         let (id, datagram) = (text(&vector, "id"), octets(text(&vector, "ip")));
         let router = router_for(id, &datagram);
         let Ok(accepted) = router.receive(&datagram) else { continue };
-        let strict = Router { strict_checksum: true, ..router }.receive(&datagram);
+        let strict = Router { checksum: ChecksumAcceptance::MessageOnly, ..router }.receive(&datagram);
         if accepted.notes.checksum_form == Some(ChecksumForm::PseudoHeader) {
             assert_eq!(strict, Err(Discard::Checksum), "{id}");
             dropped += 1;
@@ -511,7 +511,7 @@ fn every_keepalived_vector_gets_keepaliveds_verdict_or_a_reasoned_one() {
         }
         // With `v3_checksum_as_v2` keepalived verifies nothing. Strict, the same setting here, still does.
         if name == "v3-ip4-default-at-checksum-as-v2" {
-            let strict = Router { strict_checksum: true, ..router }.receive(&datagram);
+            let strict = Router { checksum: ChecksumAcceptance::MessageOnly, ..router }.receive(&datagram);
             assert_eq!(strict, Err(Discard::Checksum));
         }
     }
