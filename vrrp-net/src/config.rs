@@ -1,8 +1,17 @@
 //! What an application says of a virtual router.
 
-use vrrp_core::wire::{Authentication, ChecksumPolicy};
-use vrrp_core::{Family, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid};
+mod address;
+mod announcements;
 
+use std::time::Duration;
+
+use vrrp_core::wire::{Authentication, ChecksumPolicy};
+use vrrp_core::{
+    Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid, Yield,
+};
+
+pub use self::address::Address;
+pub use self::announcements::Announcements;
 use crate::Lease;
 
 /// One virtual router on one interface, to be given to [`Driver::add`](crate::Driver::add).
@@ -27,10 +36,20 @@ pub struct RouterConfig {
     pub(crate) priority: Priority,
     pub(crate) interval: Interval,
     pub(crate) preempt: Preempt,
-    pub(crate) addresses: Vec<VirtualAddr>,
+    pub(crate) addresses: Vec<Address>,
     pub(crate) authentication: Authentication,
     pub(crate) checksum: ChecksumPolicy,
     pub(crate) lease: Lease,
+    pub(crate) announcements: Announcements,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) yield_when: Yield,
+    pub(crate) re_election: Option<Duration>,
+    pub(crate) settle: Option<Duration>,
+    pub(crate) hand_over: HandOver,
+    pub(crate) answer_rivals: bool,
+    pub(crate) learn_v2_interval: bool,
+    #[cfg(feature = "auth-hmac")]
+    pub(crate) hmac: Option<vrrp_core::hmac::Config>,
 }
 
 impl RouterConfig {
@@ -45,11 +64,27 @@ impl RouterConfig {
             priority: Priority::DEFAULT,
             interval: Interval::DEFAULT,
             preempt: Preempt::default(),
-            addresses,
+            addresses: addresses.into_iter().map(Address::from).collect(),
             authentication: Authentication::None,
             checksum: ChecksumPolicy::Auto,
             lease: Lease::Auto,
+            announcements: Announcements::default(),
+            gate: None,
+            yield_when: Yield::default(),
+            re_election: None,
+            settle: None,
+            hand_over: HandOver::default(),
+            answer_rivals: true,
+            learn_v2_interval: false,
+            #[cfg(feature = "auth-hmac")]
+            hmac: None,
         }
+    }
+
+    /// One more address, with everything that can be said of one.
+    pub fn with_address(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
     }
 
     /// The protocol version; peers must use the same.
@@ -87,6 +122,54 @@ impl RouterConfig {
         Self { lease, ..self }
     }
 
+    /// How often, and when, the hosts are told where the addresses are.
+    pub fn with_announcements(self, announcements: Announcements) -> Self {
+        Self { announcements, ..self }
+    }
+
+    /// Makes promotion wait for the application: [`DriverEvent::Prepare`](crate::DriverEvent::Prepare) comes, then
+    /// [`Driver::confirm`](crate::Driver::confirm) or [`Driver::refuse`](crate::Driver::refuse) is due.
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// When to call an election after the priority was lowered.
+    pub fn with_yield(self, yield_when: Yield) -> Self {
+        Self { yield_when, ..self }
+    }
+
+    /// How often a router that stays Active although degraded asks again; 10 s unless set.
+    pub fn with_re_election(self, period: Duration) -> Self {
+        Self { re_election: Some(period), ..self }
+    }
+
+    /// How long after its promotion an Active that never heard another one calls an election, so that a cold start ends
+    /// with the highest priority also without preemption. Not at all unless set.
+    pub fn with_settle(self, after: Duration) -> Self {
+        Self { settle: Some(after), ..self }
+    }
+
+    /// How a planned hand-over is done.
+    pub fn with_hand_over(self, hand_over: HandOver) -> Self {
+        Self { hand_over, ..self }
+    }
+
+    /// Whether an Active answers a rival that loses at once (RFC 9568 §6.4.3, the default) or in silence (RFC 5798).
+    pub fn with_answer_rivals(self, answer: bool) -> Self {
+        Self { answer_rivals: answer, ..self }
+    }
+
+    /// VRRPv2: take advertisements of any interval and learn it, instead of discarding those that differ.
+    pub fn with_learn_v2_interval(self, learn: bool) -> Self {
+        Self { learn_v2_interval: learn, ..self }
+    }
+
+    /// Signs and verifies advertisements (`auth_hmac` of keepalived 2.4.2 and later).
+    #[cfg(feature = "auth-hmac")]
+    pub fn with_hmac(self, hmac: vrrp_core::hmac::Config) -> Self {
+        Self { hmac: Some(hmac), ..self }
+    }
+
     /// The name of the interface.
     pub fn interface(&self) -> &str {
         &self.interface
@@ -97,16 +180,40 @@ impl RouterConfig {
         self.vrid
     }
 
+    /// The family of the packets, and of the addresses that are advertised.
+    pub fn family(&self) -> Family {
+        self.version.family()
+    }
+
     /// The addresses that it moves between hosts.
-    pub fn addresses(&self) -> &[VirtualAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The addresses that peers are told of, in this order.
+    pub(crate) fn advertised(&self) -> Vec<std::net::IpAddr> {
+        self.addresses
+            .iter()
+            .filter(|address| address.is_advertised())
+            .map(|address| address.address().address())
+            .collect()
     }
 
     /// What the state machine reads of this.
     pub(crate) fn params(&self) -> Result<Params, ParamsError> {
-        Params::new(self.version)
+        let params = Params::new(self.version)
             .with_priority(self.priority)
             .with_preempt(self.preempt)
-            .with_advert_interval(self.interval)
+            .with_gate(self.gate)
+            .with_yield(self.yield_when)
+            .with_settle(self.settle)
+            .with_hand_over(self.hand_over)
+            .with_answer_rivals(self.answer_rivals)
+            .with_learn_v2_interval(self.learn_v2_interval)
+            .with_advert_interval(self.interval)?;
+        Ok(match self.re_election {
+            Some(period) => params.with_re_election(period),
+            None => params,
+        })
     }
 }

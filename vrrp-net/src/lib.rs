@@ -58,8 +58,8 @@ mod socket;
 #[allow(unsafe_code)]
 mod sys;
 
-pub use config::RouterConfig;
-pub use driver::{ADDRESS_MARK, Driver, DriverEvent};
+pub use config::{Address, Announcements, RouterConfig};
+pub use driver::{ADDRESS_MARK, Driver, DriverEvent, DriverStatus, RouterStatus};
 pub use error::{Capability, Error};
 pub use lease::Lease;
 pub use link_socket::LinkSocket;

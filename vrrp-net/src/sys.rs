@@ -46,6 +46,30 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) })
     }
 
+    /// Watch `fd` for reading, edge-triggered: told once each time it becomes readable, whether it is read or not.
+    pub(crate) fn add_edge(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let events = (libc::EPOLLIN | libc::EPOLLET).cast_unsigned();
+        let mut event = libc::epoll_event { events, u64: token };
+        // SAFETY: `event` is valid for the call, which copies it.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) })
+    }
+
+    /// Fill `ready` with the members that are ready now. Returns how many.
+    pub(crate) fn look(&self, ready: &mut [Ready]) -> io::Result<usize> {
+        self.wait(ready, Some(Duration::ZERO))
+    }
+
+    /// Wait until a member is ready, at most `timeout`, and leave it so: edges are not taken.
+    pub(crate) fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut fd = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: `fd` is one valid pollfd for the call to write to.
+        let count = unsafe { libc::poll(&raw mut fd, 1, timeout.map_or(-1, milliseconds_up)) };
+        match check(count.min(0)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            result => result,
+        }
+    }
+
     /// Wait until a member is ready, at most `timeout` (`None`: forever; zero: only look), and fill `ready` from its
     /// start.
     ///
@@ -81,7 +105,6 @@ impl Ready {
     pub(crate) const EMPTY: Self = Self(libc::epoll_event { events: 0, u64: 0 });
 
     /// The token that the member was added with.
-    #[cfg(feature = "lab")]
     pub(crate) const fn token(self) -> u64 {
         self.0.u64
     }
@@ -114,16 +137,6 @@ impl Timer {
         let fd = self.0.as_raw_fd();
         // SAFETY: `setting` is a valid itimerspec; the old value is not asked for.
         check(unsafe { libc::timerfd_settime(fd, libc::TFD_TIMER_ABSTIME, &raw const setting, std::ptr::null_mut()) })
-    }
-
-    /// Take the expiry, so that the timer is not readable until it is armed again. Returns whether it had expired.
-    pub(crate) fn drain(&self) -> io::Result<bool> {
-        let mut count = [0; 8];
-        match receive_bytes(self.0.as_fd(), &mut count) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 
@@ -260,12 +273,6 @@ fn set_option<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, 
 // ---------------------------------------------------------------------------------------------------------------------
 // Helpers
 // ---------------------------------------------------------------------------------------------------------------------
-
-/// Read from any descriptor, as `read(2)`.
-fn receive_bytes(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the buffer is writable and of the length given.
-    byte_count(unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) })
-}
 
 /// The result of a call that returns -1 on failure.
 fn check(result: libc::c_int) -> io::Result<()> {
