@@ -11,7 +11,7 @@ mod transmit;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use vrrp_core::track::Assessment;
@@ -34,7 +34,8 @@ pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
 /// Epoll tokens; the sockets of interfaces count on from [`FIRST_INTERFACE`].
 const TIMER: u64 = 0;
 const MONITOR: u64 = 1;
-const FIRST_INTERFACE: u64 = 2;
+const COMMANDS: u64 = 2;
+const FIRST_INTERFACE: u64 = 3;
 
 /// Runs virtual routers on this host's interfaces. One descriptor, no thread, no callback.
 ///
@@ -344,7 +345,20 @@ impl Driver {
     /// # Errors
     /// [`Error::Io`] if the descriptor fails.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.epoll.wait_readable(timeout).map_err(|error| Error::io("wait for the driver", error))
+        self.epoll.wait_readable(timeout).map(drop).map_err(|error| Error::io("wait for the driver", error))
+    }
+
+    /// Whether there is something to [`process`](Self::process) now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the descriptor fails.
+    pub fn is_readable(&self) -> Result<bool, Error> {
+        self.epoll.wait_readable(Some(Duration::ZERO)).map_err(|error| Error::io("look at the driver", error))
+    }
+
+    /// Makes the descriptor readable while this one is, which somebody else reads.
+    pub(crate) fn watch_commands(&self, commands: BorrowedFd<'_>) -> std::io::Result<()> {
+        self.epoll.add(commands, COMMANDS)
     }
 
     /// The protocol's view: states, parameters, counters.
@@ -438,6 +452,13 @@ impl AsFd for Driver {
     /// The descriptor to watch for reading. It stays the same for the driver's whole life.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
+    }
+}
+
+impl AsRawFd for Driver {
+    /// As [`as_fd`](AsFd::as_fd), for event loops that take bare numbers.
+    fn as_raw_fd(&self) -> RawFd {
+        self.epoll.as_fd().as_raw_fd()
     }
 }
 

@@ -76,6 +76,10 @@ pub enum Error {
     #[error("{0}")]
     Unsupported(String),
 
+    /// The driver's thread has ended.
+    #[error("the driver's thread has ended: stop() says why")]
+    Stopped,
+
     /// A system call failed.
     #[error("{operation}: {source}")]
     Io {
@@ -111,6 +115,7 @@ impl Error {
             | Self::Config(_)
             | Self::OwnAddress { .. }
             | Self::AddressTaken { .. }
+            | Self::Stopped
             | Self::Unsupported(_) => None,
         }
     }

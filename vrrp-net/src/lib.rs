@@ -57,13 +57,19 @@ pub mod netlink;
 mod socket;
 #[allow(unsafe_code)]
 mod sys;
+mod thread;
+#[cfg(feature = "tokio")]
+mod tokio;
 
+#[cfg(feature = "tokio")]
+pub use crate::tokio::AsyncDriver;
 pub use config::{Address, Announcements, RouterConfig};
 pub use driver::{ADDRESS_MARK, Driver, DriverEvent, DriverStatus, RouterStatus};
 pub use error::{Capability, Error};
 pub use lease::Lease;
 pub use link_socket::LinkSocket;
 pub use socket::{AdvertSocket, MAX_ADVERT_LEN, MAX_DATAGRAM_LEN};
+pub use thread::{DriverThread, ThreadOptions};
 pub use vrrp_core;
 
 /// Now, on the clock that everything here is timed by: `CLOCK_BOOTTIME`, which goes on while the host is suspended.

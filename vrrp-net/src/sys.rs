@@ -28,6 +28,13 @@ pub(crate) fn boottime_now() -> Instant {
     Instant::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
+/// Gives the calling thread a real-time priority (`SCHED_RR`, 1 to 99). Threads and processes that it makes have none.
+pub(crate) fn set_real_time_priority(priority: u8) -> io::Result<()> {
+    let parameter = libc::sched_param { sched_priority: libc::c_int::from(priority) };
+    // SAFETY: `parameter` is valid for the call; thread 0 is the calling one.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const parameter) })
+}
+
 /// An epoll set: one descriptor that is readable when any of its members is.
 #[derive(Debug)]
 pub(crate) struct Epoll(OwnedFd);
@@ -59,14 +66,15 @@ impl Epoll {
         self.wait(ready, Some(Duration::ZERO))
     }
 
-    /// Wait until a member is ready, at most `timeout`, and leave it so: edges are not taken.
-    pub(crate) fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Wait until a member is ready, at most `timeout`, and leave it so: edges are not taken. Whether one is.
+    pub(crate) fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
         let mut fd = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: `fd` is one valid pollfd for the call to write to.
         let count = unsafe { libc::poll(&raw mut fd, 1, timeout.map_or(-1, milliseconds_up)) };
         match check(count.min(0)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            result => result,
+            Ok(()) => Ok(count > 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -108,6 +116,14 @@ impl Ready {
     pub(crate) const fn token(self) -> u64 {
         self.0.u64
     }
+}
+
+/// Has the current tokio runtime watch a driver for reading.
+#[cfg(feature = "tokio")]
+pub(crate) fn register(driver: crate::Driver) -> io::Result<tokio::io::unix::AsyncFd<crate::Driver>> {
+    // SAFETY: a driver owns its descriptor, which stays open and the same as long as the driver lives.
+    let registered = unsafe { tokio::io::unix::AsyncFd::register_with_interest(driver, tokio::io::Interest::READABLE) };
+    registered.map_err(Into::into)
 }
 
 /// A timer on `CLOCK_BOOTTIME`: a descriptor that becomes readable at a given instant.

@@ -13,7 +13,7 @@ const DATAGRAMS_PER_TURN: usize = 1024;
 impl Driver {
     /// Reads whatever has something to say; of the sockets each, so that no timer overtakes an advertisement.
     pub(super) fn read_ready(&mut self) -> Result<(), Error> {
-        let mut ready = vec![sys::Ready::EMPTY; self.interfaces.len() + 2];
+        let mut ready = vec![sys::Ready::EMPTY; self.interfaces.len() + 3];
         let count =
             self.epoll.look(&mut ready).map_err(|error| Error::io("look at the driver's descriptors", error))?;
         let tokens = || ready.iter().take(count).map(|ready| ready.token());
