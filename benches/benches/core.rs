@@ -304,7 +304,7 @@ mod queue {
     use std::net::{IpAddr, Ipv4Addr};
 
     use divan::{Bencher, black_box};
-    use vrrp_core::wire::{Authentication, ChecksumForm, ChecksumPolicy, Envelope, Repr};
+    use vrrp_core::wire::{ChecksumForm, Envelope, Repr};
     use vrrp_core::{
         Event, Family, IfIndex, Instant, Params, Priority, Role, Version, VirtualRouterConfig, Vrid, VrrpRouter,
     };
@@ -319,13 +319,9 @@ mod queue {
     fn routers(count: usize) -> VrrpRouter {
         let mut router = VrrpRouter::new();
         for n in 0..count {
-            let config = VirtualRouterConfig {
-                vrid: Vrid::new(u8::try_from(n % 250 + 1).unwrap()).unwrap(),
-                params: Params::new(V3).with_primary_address(Some(ME)).unwrap(),
-                addresses: vec![ADDRESS],
-                authentication: Authentication::None,
-                checksum: ChecksumPolicy::Auto,
-            };
+            let vrid = Vrid::new(u8::try_from(n % 250 + 1).unwrap()).unwrap();
+            let params = Params::new(V3).with_primary_address(Some(ME)).unwrap();
+            let config = VirtualRouterConfig::new(vrid, params, [ADDRESS]);
             let interface = IfIndex::new(u32::try_from(n / 250 + 1).unwrap()).unwrap();
             let id = router.add(interface, config).unwrap();
             let apart = 1_000_000_000 / u64::try_from(count).unwrap();

@@ -235,7 +235,7 @@ impl Authenticator {
         payload: &[u8],
         expected: &Expected<'_>,
     ) -> Result<Received, Discard> {
-        let packet = Packet::dissect_signed(envelope, payload)?;
+        let packet = Packet::dissect_signed(envelope, payload, expected.ttl)?;
         packet.check_version(expected)?;
         let pending = match (packet.trailer(), self.config.mode) {
             (None, Mode::Enforce) => return Err(Discard::AuthExtMissing),

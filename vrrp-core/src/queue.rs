@@ -17,26 +17,29 @@ pub(crate) struct DeadlineQueue {
     slots: Vec<Slot>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// The deadline.
-    due: Option<Instant>,
-    /// The earliest entry in the heap that stands for this slot; no later than `due`.
-    queued: Option<Instant>,
+    /// The deadline; the end of time if there is none.
+    due: Instant,
+    /// The earliest entry in the heap that stands for this slot, no later than `due`; the end of time if there is none.
+    queued: Instant,
+}
+
+impl Slot {
+    const IDLE: Self = Self { due: Instant::FAR_FUTURE, queued: Instant::FAR_FUTURE };
 }
 
 impl DeadlineQueue {
-    /// Sets or clears the deadline of `slot`: O(1) if it moves away, else O(log n).
+    /// Sets or clears the deadline of `slot`: O(1) if it moves away, else O(log n). The end of time is no deadline.
     pub(crate) fn set(&mut self, slot: usize, due: Option<Instant>) {
         if slot >= self.slots.len() {
-            self.slots.resize(slot.saturating_add(1), Slot::default());
+            self.slots.resize(slot.saturating_add(1), Slot::IDLE);
         }
         let Some(entry) = self.slots.get_mut(slot) else { return };
+        let due = due.unwrap_or(Instant::FAR_FUTURE);
         entry.due = due;
-        if let Some(due) = due
-            && entry.queued.is_none_or(|queued| due < queued)
-        {
-            entry.queued = Some(due);
+        if due < entry.queued {
+            entry.queued = due;
             self.heap.push(Reverse((due, slot)));
         }
     }
@@ -48,15 +51,15 @@ impl DeadlineQueue {
                 self.heap.pop();
                 continue;
             };
-            if entry.queued == Some(at) && entry.due == Some(at) {
+            if entry.queued == at && entry.due == at {
                 return Some((at, slot));
             }
             self.heap.pop();
-            if entry.queued == Some(at) {
+            if entry.queued == at {
                 // It moved away or was cleared since it was queued.
                 entry.queued = entry.due;
-                if let Some(due) = entry.due {
-                    self.heap.push(Reverse((due, slot)));
+                if entry.due < Instant::FAR_FUTURE {
+                    self.heap.push(Reverse((entry.due, slot)));
                 }
             }
         }

@@ -1,32 +1,34 @@
 //! A VRRP Router: many virtual routers, one stream of actions, one deadline (feature `alloc`).
 
+mod addressing;
 mod config;
 mod groups;
+mod places;
 mod receive;
 mod send;
 #[cfg(feature = "auth-hmac")]
 mod signed;
+mod slot;
+mod turn;
 
-#[cfg(feature = "auth-hmac")]
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use crate::queue::DeadlineQueue;
 use crate::track::Assessment;
-use crate::wire::ChecksumForm;
-use crate::{
-    Action, Actions, Alarm, Cause, Counters, Discards, Event, Family, Fault, Faults, IfIndex, Instant, Params, Role,
-    State, VirtualRouter, Vrid, sync_group,
-};
+use crate::{Action, Counters, Discards, Event, Fault, IfIndex, Instant, Params, State};
 
+pub use self::addressing::Addressing;
+use self::addressing::check_own_address;
 use self::config::check;
 pub use self::config::{AdvertError, ConfigError, VirtualRouterConfig};
 use self::groups::Group;
 pub use self::groups::GroupId;
+use self::places::{Key, Places};
 pub use self::send::Outgoing;
+use self::slot::Slot;
+use self::turn::is_promotion;
 
 /// Names one virtual router of a [`VrrpRouter`] for as long as it is there; never reused for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +46,7 @@ pub struct RouterId {
 pub struct VrrpRouter {
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
-    by_key: BTreeMap<Key, usize>,
+    places: Places,
     deadlines: DeadlineQueue,
     actions: VecDeque<(RouterId, Action)>,
     discards: Discards,
@@ -53,33 +55,6 @@ pub struct VrrpRouter {
     #[cfg(feature = "auth-hmac")]
     clock: signed::Clock,
 }
-
-/// What is unique on a host.
-type Key = (IfIndex, Family, Vrid);
-
-#[derive(Clone, Debug)]
-struct Slot {
-    generation: u64,
-    interface: Option<IfIndex>,
-    router: VirtualRouter,
-    config: VirtualRouterConfig,
-    /// The form that a peer was last heard to use.
-    heard_checksum: Option<ChecksumForm>,
-    /// Where the last advertisement was sent from.
-    last_source: Option<IpAddr>,
-    counters: Counters,
-    /// The sync group that it is a member of.
-    group: Option<usize>,
-    /// Its faults as the sync group last saw them.
-    faults: Faults,
-    /// When an alarm of each kind was last raised.
-    alarmed: [Option<Instant>; Alarm::KINDS],
-    #[cfg(feature = "auth-hmac")]
-    hmac: Option<Box<crate::hmac::Authenticator>>,
-}
-
-/// Least time between two alarms of one kind from one virtual router.
-const ALARM_PERIOD: Duration = Duration::from_secs(60);
 
 impl VrrpRouter {
     /// A VRRP Router without virtual routers.
@@ -92,32 +67,24 @@ impl VrrpRouter {
     /// # Errors
     /// [`ConfigError`] names what is wrong; nothing is added then.
     pub fn add(&mut self, interface: IfIndex, config: VirtualRouterConfig) -> Result<RouterId, ConfigError> {
-        check(&config)?;
-        let key = (interface, config.params.version().family(), config.vrid);
-        if self.by_key.contains_key(&key) {
-            return Err(ConfigError::Duplicate { interface, vrid: config.vrid, family: key.1 });
+        let mut params = config.params;
+        if let Some(source) = config.source {
+            params = params.with_primary_address(Some(source))?;
+        }
+        check(&VirtualRouterConfig { params, ..config.clone() }, false)?;
+        let (family, vrid) = (params.version().family(), config.vrid);
+        let key = Key::new(interface, family, vrid);
+        if self.places.get(key).is_some() {
+            return Err(ConfigError::Duplicate { interface, vrid, family });
         }
         let slot = self.free.pop().unwrap_or(self.slots.len());
         self.generation += 1;
-        let entry = Slot {
-            generation: self.generation,
-            interface: Some(interface),
-            router: VirtualRouter::new(config.params),
-            config,
-            heard_checksum: None,
-            last_source: None,
-            counters: Counters::default(),
-            group: None,
-            faults: Faults::NONE,
-            alarmed: [None; Alarm::KINDS],
-            #[cfg(feature = "auth-hmac")]
-            hmac: None,
-        };
+        let entry = Slot::new(self.generation, interface, params, config);
         match self.slots.get_mut(slot) {
             Some(place) => *place = Some(entry),
             None => self.slots.push(Some(entry)),
         }
-        self.by_key.insert(key, slot);
+        self.places.insert(key, slot);
         Ok(RouterId { slot, generation: self.generation })
     }
 
@@ -126,24 +93,16 @@ impl VrrpRouter {
     pub fn remove(&mut self, now: Instant, id: RouterId) -> Option<VirtualRouterConfig> {
         self.slot(id)?;
         let entry = self.slots.get_mut(id.slot)?.take()?;
-        if let Some(number) = entry.group
-            && let Some(group) = self.groups.get_mut(number).and_then(Option::as_mut)
-        {
-            group.members.retain(|member| *member != id);
-            // Those that waited for it are asked again, and its faults are no longer theirs.
-            for member in group.members.clone() {
-                let due = self.slot(member).and_then(|entry| entry.router.poll_timeout());
-                self.deadlines.set(member.slot, due);
-            }
-            self.follow_group(now, number);
+        if let Some(number) = entry.group {
+            self.leave_group(now, number, id);
         }
         if let Some(key) = entry.key() {
-            self.by_key.remove(&key);
+            self.places.remove(key);
         }
         self.cancel_actions(id);
         self.deadlines.set(id.slot, None);
         self.free.push(id.slot);
-        Some(entry.config)
+        Some(entry.rest.config)
     }
 
     /// Moves a virtual router to the interface that now has its place: another index after the old one was deleted, or
@@ -153,17 +112,17 @@ impl VrrpRouter {
     /// [`ConfigError::Duplicate`] if that interface has one of the same VRID and family.
     pub fn rebind(&mut self, id: RouterId, interface: Option<IfIndex>) -> Result<(), ConfigError> {
         let entry = self.slot(id).ok_or(ConfigError::Unknown)?;
-        let (before, family, vrid) = (entry.key(), entry.family(), entry.config.vrid);
+        let (before, family, vrid) = (entry.key(), entry.family(), entry.rest.config.vrid);
         if let Some(interface) = interface
-            && self.by_key.get(&(interface, family, vrid)).is_some_and(|slot| *slot != id.slot)
+            && self.places.get(Key::new(interface, family, vrid)).is_some_and(|slot| slot != id.slot)
         {
             return Err(ConfigError::Duplicate { interface, vrid, family });
         }
         if let Some(key) = before {
-            self.by_key.remove(&key);
+            self.places.remove(key);
         }
         if let Some(interface) = interface {
-            self.by_key.insert((interface, family, vrid), id.slot);
+            self.places.insert(Key::new(interface, family, vrid), id.slot);
         }
         if let Some(entry) = self.slot_mut(id) {
             entry.interface = interface;
@@ -171,17 +130,11 @@ impl VrrpRouter {
         Ok(())
     }
 
-    /// Gives one virtual router an event. Unknown ids are ignored: it may have been removed meanwhile.
-    pub fn handle_event(&mut self, now: Instant, id: RouterId, event: Event) {
-        self.apply(now, id, event);
-    }
-
     /// Takes over what came of everything that is tracked for a virtual router.
     pub fn set_assessment(&mut self, now: Instant, id: RouterId, assessment: Assessment) {
         let Some(entry) = self.slot_mut(id) else { return };
-        let params = entry.router.params().with_effective_priority(assessment.priority);
+        let params = entry.track(assessment);
         if params != *entry.router.params() {
-            entry.config.params = params;
             let actions = entry.router.set_params(now, params);
             self.queue(now, id, actions);
         }
@@ -192,26 +145,25 @@ impl VrrpRouter {
         self.apply(now, id, event);
     }
 
-    /// Fires every deadline that has come. Call it after the datagrams that are waiting; early calls do nothing.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, slot)) = self.deadlines.next()
-            && at <= now
-        {
-            match self.slots.get(slot).and_then(Option::as_ref).map(|entry| entry.generation) {
-                Some(generation) => self.fire(now, RouterId { slot, generation }),
-                None => self.deadlines.set(slot, None),
-            }
-        }
-    }
-
     /// The next thing to do. Carry them out in this order.
     pub fn poll_action(&mut self) -> Option<(RouterId, Action)> {
-        self.actions.pop_front()
+        let (id, action) = self.actions.pop_front()?;
+        if is_promotion(action)
+            && let Some(entry) = self.slot_mut(id)
+        {
+            entry.promoting = false;
+        }
+        Some((id, action))
     }
 
     /// Drops what is still to be done for a virtual router: for a caller that could not carry out one action, before it
     /// gives the [`Event::Fault`] that undoes those before. What would have followed must not happen.
+    ///
+    /// What a sync group was to do for its other members is dropped by that event.
     pub fn cancel_actions(&mut self, id: RouterId) {
+        if let Some(entry) = self.slot_mut(id) {
+            entry.promoting = false;
+        }
         self.actions.retain(|(other, _)| *other != id);
     }
 
@@ -220,25 +172,31 @@ impl VrrpRouter {
         self.deadlines.next().map(|(at, _)| at)
     }
 
-    /// Replaces the parameters of a virtual router without leaving its role. Its primary address stays.
+    /// Replaces the parameters of a virtual router without leaving its role. Its primary address stays, and so does what
+    /// tracking adds to the priority, until it is [assessed](Self::set_assessment) again; unless they are parameters
+    /// [with another effective priority](Params::with_effective_priority).
     ///
     /// # Errors
     /// [`ConfigError::Unknown`], or [`ConfigError::AddressFamily`] if the version is of the other family.
     pub fn set_params(&mut self, now: Instant, id: RouterId, params: Params) -> Result<(), ConfigError> {
         let entry = self.slot_mut(id).ok_or(ConfigError::Unknown)?;
         let params = params.with_primary_address(entry.router.params().primary_address())?;
-        let changed = VirtualRouterConfig { params, ..entry.config.clone() };
-        check(&changed)?;
-        entry.config = changed;
+        let changed = VirtualRouterConfig { params, ..entry.rest.config.clone() };
+        check(&changed, entry.is_signed())?;
+        let params = entry.tracked(params);
+        entry.rest.config = changed;
         let actions = entry.router.set_params(now, params);
         self.queue(now, id, actions);
         Ok(())
     }
 
-    /// Tells which address of its interface a virtual router can advertise from; without one it leaves the election.
+    /// Tells which address of its interface a virtual router can advertise from; without one it leaves the election. One
+    /// with a [source](VirtualRouterConfig::source) of its own takes no other: tell whether that one is there.
     ///
     /// # Errors
-    /// [`ConfigError::Unknown`], or [`ConfigError::Params`] if the address is of the other family.
+    /// [`ConfigError::Unknown`], or [`ConfigError::Params`] if the address is of the other family: nothing changes then.
+    /// [`ConfigError::OwnAddressAsPeer`] or [`ConfigError::NotLinkLocal`] if it cannot be used in unicast mode, which is
+    /// as if there were none.
     pub fn set_primary_address(
         &mut self,
         now: Instant,
@@ -246,9 +204,12 @@ impl VrrpRouter {
         address: Option<IpAddr>,
     ) -> Result<(), ConfigError> {
         let entry = self.slot_mut(id).ok_or(ConfigError::Unknown)?;
-        let actions = entry.router.set_primary_address(now, address)?;
+        let config = &entry.rest.config;
+        let address = address.filter(|address| config.source.is_none_or(|source| source == *address));
+        let checked = address.map_or(Ok(()), |address| check_own_address(config, address));
+        let actions = entry.router.set_primary_address(now, address.filter(|_| checked.is_ok()))?;
         self.queue(now, id, actions);
-        Ok(())
+        checked
     }
 
     /// The ids of all virtual routers, oldest place first.
@@ -269,9 +230,9 @@ impl VrrpRouter {
         self.slot(id).map(|entry| entry.router.params())
     }
 
-    /// The configuration of a virtual router.
+    /// The configuration of a virtual router: its parameters as they were given, without what tracking makes of them.
     pub fn config(&self, id: RouterId) -> Option<&VirtualRouterConfig> {
-        self.slot(id).map(|entry| &entry.config)
+        self.slot(id).map(|entry| &entry.rest.config)
     }
 
     /// The interface of a virtual router, if it exists at present.
@@ -281,7 +242,7 @@ impl VrrpRouter {
 
     /// The counters of a virtual router.
     pub fn counters(&self, id: RouterId) -> Option<&Counters> {
-        self.slot(id).map(|entry| &entry.counters)
+        self.slot(id).map(|entry| &entry.rest.counters)
     }
 
     /// Every packet that was discarded, also those for no virtual router of ours.
@@ -295,91 +256,5 @@ impl VrrpRouter {
 
     fn slot_mut(&mut self, id: RouterId) -> Option<&mut Slot> {
         self.slots.get_mut(id.slot)?.as_mut().filter(|entry| entry.generation == id.generation)
-    }
-
-    /// A deadline has come. A Backup in a sync group goes only with the whole group.
-    fn fire(&mut self, now: Instant, id: RouterId) {
-        let Some(entry) = self.slot(id) else { return };
-        let group = entry.group.filter(|_| entry.router.state().role() == Role::Backup);
-        let Some(group) = group else { return self.apply(now, id, Event::Timeout) };
-        if sync_group::may_promote(now, self.member_states(group)) {
-            for member in self.members(group) {
-                self.apply(now, member, Event::Timeout);
-            }
-            return;
-        }
-        // Asked again when another member's time comes, and when this one hears something.
-        self.deadlines.set(id.slot, None);
-        let partial = sync_group::hears_an_active(self.member_states(group));
-        if partial {
-            self.raise(now, id, Alarm::PartialView);
-        }
-    }
-
-    fn apply(&mut self, now: Instant, id: RouterId, event: Event) {
-        if let Some(entry) = self.slot_mut(id) {
-            let actions = entry.router.handle_event(now, event);
-            self.queue(now, id, actions);
-        }
-    }
-
-    /// Takes over what a step led to: its actions, its deadline, and what follows for its sync group.
-    fn queue(&mut self, now: Instant, id: RouterId, actions: Actions) {
-        #[cfg(feature = "auth-hmac")]
-        self.clock.tick(now);
-        let Some(entry) = self.slots.get_mut(id.slot).and_then(Option::as_mut) else { return };
-        self.deadlines.set(id.slot, entry.router.poll_timeout());
-        let group = entry.group;
-        let faults = entry.router.state().faults();
-        let faults_changed = core::mem::replace(&mut entry.faults, faults) != faults;
-        let mut transition = None;
-        for action in actions {
-            match action {
-                Action::Alarm(alarm) => self.raise(now, id, alarm),
-                Action::Transition(change) => {
-                    transition = Some(change);
-                    if change.to == Role::Active
-                        && let Some(entry) = self.slot_mut(id)
-                    {
-                        entry.counters.became_active += 1;
-                    }
-                    self.actions.push_back((id, action));
-                }
-                Action::SendAdvert(_)
-                | Action::InstallAddresses
-                | Action::RemoveAddresses
-                | Action::Announce
-                | Action::Prepare(_) => self.actions.push_back((id, action)),
-            }
-        }
-        let Some(group) = group else { return };
-        if let Some(change) = transition {
-            let claimed = matches!(change.from, Role::Claimant | Role::Active);
-            if claimed && matches!(change.to, Role::Initialize | Role::Backup) && change.cause != Cause::Group {
-                self.leave_together(now, group, id);
-            }
-        }
-        if transition.is_some() || faults_changed {
-            self.follow_group(now, group);
-        }
-    }
-
-    /// Raises an alarm, unless one of its kind was raised a short while ago.
-    fn raise(&mut self, now: Instant, id: RouterId, alarm: Alarm) {
-        let Some(last) = self.slot_mut(id).and_then(|entry| entry.alarmed.get_mut(alarm.kind())) else { return };
-        if last.is_none_or(|last| now >= last + ALARM_PERIOD) {
-            *last = Some(now);
-            self.actions.push_back((id, Action::Alarm(alarm)));
-        }
-    }
-}
-
-impl Slot {
-    fn family(&self) -> Family {
-        self.router.params().version().family()
-    }
-
-    fn key(&self) -> Option<Key> {
-        Some((self.interface?, self.family(), self.config.vrid))
     }
 }

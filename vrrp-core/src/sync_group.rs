@@ -14,11 +14,11 @@ pub fn may_promote(now: Instant, members: impl IntoIterator<Item = State>) -> bo
     })
 }
 
-/// Whether some member hears an Active that it accepts. If another member hears none, the group sees only a part of its
-/// peers.
-pub fn hears_an_active(members: impl IntoIterator<Item = State>) -> bool {
+/// Whether some member hears an Active that it accepts, at `now`. If another member hears none, the group sees only a
+/// part of its peers.
+pub fn hears_an_active(now: Instant, members: impl IntoIterator<Item = State>) -> bool {
     members.into_iter().any(|state| match state {
-        State::Backup(backup) => backup.heard == Heard::Active,
+        State::Backup(backup) => backup.heard == Heard::Active && now < backup.down_at,
         State::Initialize(_) | State::Claimant(_) | State::Active(_) => false,
     })
 }

@@ -11,8 +11,7 @@ use vrrp_core::hmac::{
     AntiReplay, Authenticator, Config, Key, KeyId, Keys, Mode, Received, Sequence, Signer, Trailer, WallClock, Window,
 };
 use vrrp_core::wire::{
-    Authentication, ChecksumForm, ChecksumPolicy, Discard, Envelope, Expected, InternetChecksum, Packet, Password,
-    Reason, Repr,
+    Authentication, ChecksumForm, Discard, Envelope, Expected, InternetChecksum, Packet, Password, Reason, Repr,
 };
 use vrrp_core::{
     Action, Alarm, Claim, ConfigError, Event, Family, IfIndex, Instant, Interval, Params, Priority, RouterId, Version,
@@ -686,13 +685,8 @@ fn interface() -> IfIndex {
 }
 
 fn router_config(id: u8, version: Version, own: u8) -> VirtualRouterConfig {
-    VirtualRouterConfig {
-        vrid: vrid(id),
-        params: Params::new(version).with_primary_address(Some(host(own))).unwrap(),
-        addresses: vec![VIP],
-        authentication: Authentication::None,
-        checksum: ChecksumPolicy::Auto,
-    }
+    let params = Params::new(version).with_primary_address(Some(host(own))).unwrap();
+    VirtualRouterConfig::new(vrid(id), params, [VIP])
 }
 
 /// A host with one virtual router that has keys and was started at 0, when it was [`NOW`].
@@ -896,7 +890,7 @@ fn what_cannot_work_is_refused_with_the_way_out() {
     let mut router = VrrpRouter::new();
     let plain = router.add(interface(), router_config(51, V3_IPV4, 1)).unwrap();
     let password = Authentication::SimpleText(Password::new("secret").unwrap());
-    let with_password = VirtualRouterConfig { authentication: password, ..router_config(52, Version::V2, 1) };
+    let with_password = router_config(52, Version::V2, 1).with_authentication(password);
     let with_password = router.add(interface(), with_password).unwrap();
     let refused = |router: &mut VrrpRouter, id| router.set_hmac(id, Some(config(Mode::Enforce))).unwrap_err();
     assert_eq!(refused(&mut router, plain), ConfigError::NoWallClock(vrid(51)));

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use common::{RIVAL_ABOVE, priority};
-use vrrp_core::wire::{Authentication, ChecksumForm, ChecksumPolicy, Discard, Envelope, Repr};
+use vrrp_core::wire::{ChecksumForm, Discard, Envelope, Repr};
 use vrrp_core::{
     Action, Event, Family, IfIndex, Instant, Priority, Role, RouterId, Version, VirtualRouterConfig, Vrid, VrrpRouter,
 };
@@ -125,13 +125,8 @@ fn ten_thousand_virtual_routers_allocate_nothing_in_steady_state() {
     let mut ids = Vec::new();
     for index in 1..=INTERFACES {
         for id in 1..=VRIDS {
-            let config = VirtualRouterConfig {
-                vrid: Vrid::new(id).unwrap(),
-                params: common::params(V3).with_priority(priority(100)),
-                addresses: vec![[198, 51, 100, 1].into()],
-                authentication: Authentication::None,
-                checksum: ChecksumPolicy::Auto,
-            };
+            let params = common::params(V3).with_priority(priority(100));
+            let config = VirtualRouterConfig::new(Vrid::new(id).unwrap(), params, [[198, 51, 100, 1].into()]);
             let id: RouterId = router.add(IfIndex::new(index).unwrap(), config).unwrap();
             // Not all at once, so that the deadlines differ.
             router.handle_event(Instant::from_millis(u64::from(index)), id, Event::Startup);

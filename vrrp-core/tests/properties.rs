@@ -9,7 +9,7 @@ use core::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use vrrp_core::wire::{Authentication, ChecksumForm, ChecksumPolicy, Envelope, Expected, Packet, Password, Repr};
+use vrrp_core::wire::{Authentication, ChecksumForm, Envelope, Expected, Packet, Password, Repr};
 use vrrp_core::{
     Action, Active, Advert, After, Backup, Claimant, Event, Family, Fault, Gate, GroupId, HandOver, IfIndex,
     Initialize, Instant, Interval, Params, Phase, Preempt, Priority, Role, RouterId, State, Step, Transition, Version,
@@ -180,6 +180,7 @@ fn happening(version: Version) -> BoxedStrategy<Happening> {
         1 => any::<u64>().prop_map(|nanos| Event::Refuse(Instant::from_nanos(nanos))),
         1 => prop_oneof![Just(After::Leave), Just(After::Stay)].prop_map(Event::HandOver),
         1 => Just(Event::StepDown),
+        1 => Just(Event::Timeout),
     ];
     prop_oneof![
         20 => event.prop_map(Happening::Event),
@@ -673,13 +674,8 @@ impl Beside {
         let now = self.now;
         match call {
             Call::Add { interface, vrid, version, params } => {
-                let config = VirtualRouterConfig {
-                    vrid: Vrid::new(*vrid).unwrap(),
-                    params: **params,
-                    addresses: virtual_addresses(version.family()),
-                    authentication: Authentication::None,
-                    checksum: ChecksumPolicy::Auto,
-                };
+                let addresses = virtual_addresses(version.family());
+                let config = VirtualRouterConfig::new(Vrid::new(*vrid).unwrap(), **params, addresses);
                 if let Ok(id) = self.router.add(IfIndex::new(*interface).unwrap(), config) {
                     prop_assert!(!self.ids.contains(&id));
                     self.ids.push(id);
@@ -687,9 +683,8 @@ impl Beside {
             }
             Call::Remove(n) => {
                 let Some(id) = self.pick(n) else { return Ok(()) };
-                // Not out of a group: `tests/beyond_rfc.rs` has that.
-                if self.group_of(id).is_some() {
-                    return Ok(());
+                for (_, members) in &mut self.groups {
+                    members.retain(|member| *member != id);
                 }
                 prop_assert!(self.router.remove(self.now, id).is_some());
                 self.ids.retain(|other| *other != id);
@@ -811,9 +806,14 @@ impl Beside {
     fn check(&mut self) -> Result<(), TestCaseError> {
         let next = self.router.poll_timeout();
         let must = self.ids.iter().filter(|id| !self.may_be_held(**id)).filter_map(|id| self.deadline(*id)).min();
-        let may = self.ids.iter().filter(|id| self.may_be_held(**id)).filter_map(|id| self.deadline(*id));
-        let allowed = next == must || may.into_iter().any(|at| next == Some(at) && must.is_none_or(|must| at <= must));
+        // One that is held is asked again when it wants to be.
+        let held = self.ids.iter().any(|id| self.may_be_held(*id));
+        let allowed = next == must || (held && next.is_some_and(|at| must.is_none_or(|must| at <= must)));
         prop_assert!(allowed, "the next deadline is {next:?}, not {must:?}");
+        for (_, members) in &self.groups {
+            let claims = self.states(members).filter(|state| sync_group::claims(*state)).count();
+            prop_assert!(claims == 0 || claims == members.len(), "a part of a group: {members:?}");
+        }
         for id in &self.ids {
             let state = self.router.state(*id).unwrap();
             let others: Vec<State> = self

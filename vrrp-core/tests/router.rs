@@ -5,7 +5,7 @@ mod common;
 
 use common::{RIVAL_ABOVE, centiseconds, millis, priority};
 use core::net::IpAddr;
-use vrrp_core::wire::{Authentication, ChecksumForm, ChecksumPolicy, Discard, Envelope, Password, Reason, Repr};
+use vrrp_core::wire::{Authentication, ChecksumForm, Discard, Envelope, Password, Reason, Repr};
 use vrrp_core::{
     Action, AdvertError, ConfigError, Event, Family, Fault, IfIndex, Instant, Params, Role, RouterId, Version,
     VirtualRouterConfig, Vrid, VrrpRouter,
@@ -26,13 +26,7 @@ fn config(id: u8, version: Version) -> VirtualRouterConfig {
         Family::V4 => "192.0.2.100".parse().unwrap(),
         Family::V6 => "fe80::100".parse().unwrap(),
     };
-    VirtualRouterConfig {
-        vrid: vrid(id),
-        params: common::params(version),
-        addresses: vec![address],
-        authentication: Authentication::None,
-        checksum: ChecksumPolicy::Auto,
-    }
+    VirtualRouterConfig::new(vrid(id), common::params(version), [address])
 }
 
 fn envelope(source: IpAddr) -> Envelope {
@@ -299,7 +293,7 @@ fn ten_thousand_routers_fire_in_the_order_of_their_deadlines() {
     for index in 1..=40 {
         for id in 1..=250 {
             let params = common::params(V3).with_priority(priority(id));
-            let id = router.add(interface(index), VirtualRouterConfig { params, ..config(id, V3) }).unwrap();
+            let id = router.add(interface(index), config(id, V3).with_params(params)).unwrap();
             router.handle_event(Instant::ZERO, id, Event::Startup);
         }
     }

@@ -4,11 +4,15 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::types::is_host_address;
-use crate::wire::{Authentication, ChecksumPolicy, EmitError};
+use crate::wire::{Authentication, ChecksumPolicy, EmitError, Repr, SIGNATURE_LEN};
 use crate::{Family, IfIndex, Params, ParamsError, Version, Vrid};
 
-/// One virtual router as [`VrrpRouter::add`] takes it.
+use super::addressing::{Addressing, check_addressing, check_own_address};
+
+/// One virtual router as [`VrrpRouter::add`](super::VrrpRouter::add) takes it: made by [`new`](Self::new), and changed by
+/// its fields or by the methods of their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VirtualRouterConfig {
     /// Its number on the link.
     pub vrid: Vrid,
@@ -20,6 +24,60 @@ pub struct VirtualRouterConfig {
     pub authentication: Authentication,
     /// Which checksum to send in VRRPv3 over IPv4.
     pub checksum: ChecksumPolicy,
+    /// Where advertisements go, and from whom they are taken.
+    pub addressing: Addressing,
+    /// The address to advertise from, whatever others the interface has; `None`: the one that
+    /// [`VrrpRouter::set_primary_address`](super::VrrpRouter::set_primary_address) tells.
+    pub source: Option<IpAddr>,
+    /// Octets that an IP packet on the link can have. An advertisement must fit, since fragments are not accepted.
+    pub mtu: u16,
+}
+
+impl VirtualRouterConfig {
+    /// A virtual router that is reached by multicast, without authentication, and sends the checksum that its peers do,
+    /// over a link with the MTU of Ethernet.
+    pub fn new(vrid: Vrid, params: Params, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self {
+            vrid,
+            params,
+            addresses: addresses.into_iter().collect(),
+            authentication: Authentication::None,
+            checksum: ChecksumPolicy::Auto,
+            addressing: Addressing::MULTICAST,
+            source: None,
+            mtu: 1500,
+        }
+    }
+
+    /// With other parameters.
+    pub fn with_params(self, params: Params) -> Self {
+        Self { params, ..self }
+    }
+
+    /// With authentication, VRRPv2 only.
+    pub fn with_authentication(self, authentication: Authentication) -> Self {
+        Self { authentication, ..self }
+    }
+
+    /// With this checksum in VRRPv3 over IPv4.
+    pub fn with_checksum(self, checksum: ChecksumPolicy) -> Self {
+        Self { checksum, ..self }
+    }
+
+    /// Reached in this way.
+    pub fn with_addressing(self, addressing: Addressing) -> Self {
+        Self { addressing, ..self }
+    }
+
+    /// Advertising from this address only: without it the virtual router stays out of the election.
+    pub fn with_source(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    /// On a link with this MTU.
+    pub fn with_mtu(self, mtu: u16) -> Self {
+        Self { mtu, ..self }
+    }
 }
 
 /// A virtual router that cannot be added.
@@ -48,6 +106,48 @@ pub enum ConfigError {
     /// An address that stands in the list twice.
     #[error("{1} is given twice to virtual router {0}")]
     DuplicateAddress(Vrid, IpAddr),
+    /// An advertisement that would have to be fragmented.
+    #[error("virtual router {vrid} has {addresses} addresses: {fit} fit into an MTU of {mtu}")]
+    Mtu {
+        /// The virtual router.
+        vrid: Vrid,
+        /// How many addresses it has.
+        addresses: usize,
+        /// How many it can have, with a signature if there is one.
+        fit: usize,
+        /// Octets of the longest packet.
+        mtu: u16,
+    },
+    /// A list of peers or of allowed sources with nobody in it: nothing would ever be heard.
+    #[error("virtual router {0} has an empty list of peers: name one at least, or use multicast from anybody")]
+    NoPeer(Vrid),
+    /// A peer that no host can be.
+    #[error("{1} cannot be a peer of virtual router {0}: it must be a unicast address of one host")]
+    PeerNotUnicast(Vrid, IpAddr),
+    /// A peer that stands in the list twice.
+    #[error("{1} is given twice as a peer of virtual router {0}")]
+    DuplicatePeer(Vrid, IpAddr),
+    /// Our own address among the unicast peers.
+    #[error("{1} is this host's own address: take it from the peers of virtual router {0}")]
+    OwnAddressAsPeer(Vrid, IpAddr),
+    /// A source address that no host can have.
+    #[error("virtual router {0} cannot advertise from {1}: it must be a unicast address of one host")]
+    SourceNotUnicast(Vrid, IpAddr),
+    /// Over IPv6, routers on one link use link-local addresses (RFC 9568 §5.1.2.1).
+    #[error("{1} is not link-local: virtual router {0} needs fe80::/10 unless its peers are behind routers")]
+    NotLinkLocal(Vrid, IpAddr),
+    /// A TTL policy by which nothing could arrive.
+    #[error("virtual router {vrid} cannot accept a TTL of {min}..={max} and send {send}: use 1..=255, the lower first")]
+    Ttl {
+        /// The virtual router.
+        vrid: Vrid,
+        /// The least that is accepted.
+        min: u8,
+        /// The most that is accepted.
+        max: u8,
+        /// What is sent.
+        send: u8,
+    },
     /// The same interface, VRID and family twice (RFC 9568 §6.4: one machine each).
     #[error("virtual router {vrid} for {family} is there already on interface {interface}: use another id")]
     Duplicate {
@@ -94,7 +194,7 @@ pub enum AdvertError {
 }
 
 /// Whether a virtual router can be run like this.
-pub(super) fn check(config: &VirtualRouterConfig) -> Result<(), ConfigError> {
+pub(super) fn check(config: &VirtualRouterConfig, signed: bool) -> Result<(), ConfigError> {
     let (vrid, version) = (config.vrid, config.params.version());
     if config.addresses.is_empty() {
         return Err(ConfigError::NoAddress(vrid));
@@ -113,8 +213,27 @@ pub(super) fn check(config: &VirtualRouterConfig) -> Result<(), ConfigError> {
             return Err(ConfigError::DuplicateAddress(vrid, address));
         }
     }
+    check_len(config, signed)?;
+    check_addressing(config)?;
+    if let Some(own) = config.params.primary_address() {
+        check_own_address(config, own)?;
+    }
     match (config.authentication, version) {
         (Authentication::None, _) | (Authentication::SimpleText(_), Version::V2) => Ok(()),
         (Authentication::SimpleText(_), Version::V3(_)) => Err(ConfigError::Authentication(vrid, version)),
     }
+}
+
+/// Whether the advertisement fits into one packet.
+pub(super) fn check_len(config: &VirtualRouterConfig, signed: bool) -> Result<(), ConfigError> {
+    let (vrid, mtu, family) = (config.vrid, config.mtu, config.params.version().family());
+    let ip_header = match family {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    };
+    let signature = if signed { SIGNATURE_LEN } else { 0 };
+    let bare = Repr::new(config.params.version(), vrid, &[]).buffer_len();
+    let room = usize::from(mtu).saturating_sub(ip_header + signature + bare);
+    let (addresses, fit) = (config.addresses.len(), room / family.address_len());
+    if addresses > fit { Err(ConfigError::Mtu { vrid, addresses, fit, mtu }) } else { Ok(()) }
 }

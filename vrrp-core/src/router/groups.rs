@@ -1,23 +1,40 @@
 //! Sync groups: virtual routers that are one election.
+//!
+//! All members hold the role, or none does. So a group takes over when every member could by itself, and leaves as soon
+//! as one does. When it takes over, its actions are ordered for the whole group: the advertisements of all, then the
+//! addresses of all, then the announcements of all, so that no host is led to one side before the other sides serve. If
+//! the addresses of one cannot be installed, what was to follow for the others is dropped, and undone.
 
 use alloc::vec::Vec;
 
-use crate::{Event, Fault, Instant, State, sync_group};
+use crate::{Action, Cause, Event, Fault, Instant, Role, State, Transition, sync_group};
 
+use super::turn::is_promotion;
 use super::{ConfigError, RouterId, VrrpRouter};
 
 /// Virtual routers that are one election.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
-    pub(super) members: Vec<RouterId>,
+    generation: u64,
+    members: Vec<RouterId>,
+    /// Whether it is leaving the role at this moment, so that those who leave do not make the others leave again.
+    leaving: bool,
 }
 
-/// Names a sync group of a [`VrrpRouter`].
+/// Names a sync group of a [`VrrpRouter`] for as long as it is there; never reused for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupId(usize);
+pub struct GroupId {
+    number: usize,
+    generation: u64,
+}
 
 impl VrrpRouter {
     /// Makes virtual routers one election: they take over only together, and if one cannot serve or loses, all leave.
+    ///
+    /// If only some of them hold the role at present, those give it up with priority 0, and the group stands for election
+    /// as one: a part of a group does not serve. An address owner (priority 255) in a group waits for the others, too.
+    ///
+    /// Give all members the same priority, gate and assessment: a group cannot be better on one side than on the other.
     ///
     /// # Errors
     /// [`ConfigError::Unknown`] if one is not there; [`ConfigError::OtherGroup`] if one is in a group already.
@@ -25,33 +42,55 @@ impl VrrpRouter {
         for id in members {
             let entry = self.slot(*id).ok_or(ConfigError::Unknown)?;
             if entry.group.is_some() {
-                return Err(ConfigError::OtherGroup(entry.config.vrid));
+                return Err(ConfigError::OtherGroup(entry.rest.config.vrid));
             }
         }
-        let group = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
-        let entry = Some(Group { members: members.to_vec() });
-        match self.groups.get_mut(group) {
+        let number = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
+        self.generation += 1;
+        let mut members = members.to_vec();
+        members.sort_unstable();
+        members.dedup();
+        let entry = Some(Group { generation: self.generation, members: members.clone(), leaving: false });
+        match self.groups.get_mut(number) {
             Some(place) => *place = entry,
             None => self.groups.push(entry),
         }
-        for id in members {
+        for id in &members {
             if let Some(entry) = self.slot_mut(*id) {
-                entry.group = Some(group);
+                entry.group = Some(number);
+                entry.rest.confirmed = None;
             }
         }
-        self.follow_group(now, group);
-        Ok(GroupId(group))
+        if !self.member_states(number).all(sync_group::claims) {
+            self.step_down(now, number, None, Event::StepDown);
+        }
+        self.follow_group(now, number);
+        Ok(GroupId { number, generation: self.generation })
     }
 
-    /// Makes the members of a group elections of their own again.
+    /// Makes the members of a group elections of their own again. Does nothing if it is not there.
     pub fn remove_group(&mut self, now: Instant, group: GroupId) {
-        let Some(Group { members }) = self.groups.get_mut(group.0).and_then(Option::take) else { return };
+        let place = self.groups.get_mut(group.number);
+        let place = place.filter(|place| place.as_ref().is_some_and(|entry| entry.generation == group.generation));
+        let Some(Group { members, .. }) = place.and_then(Option::take) else { return };
         for id in members {
             if let Some(entry) = self.slot_mut(id) {
                 entry.group = None;
             }
             self.apply(now, id, Event::Recovered(Fault::Group));
         }
+    }
+
+    /// Takes a member that is being removed out of its group.
+    pub(super) fn leave_group(&mut self, now: Instant, number: usize, id: RouterId) {
+        let Some(place) = self.groups.get_mut(number) else { return };
+        let Some(group) = place else { return };
+        group.members.retain(|member| *member != id);
+        if group.members.is_empty() {
+            *place = None;
+        }
+        // Those that waited for it are asked again, and its faults are no longer theirs.
+        self.follow_group(now, number);
     }
 
     pub(super) fn members(&self, group: usize) -> Vec<RouterId> {
@@ -83,12 +122,93 @@ impl VrrpRouter {
         }
     }
 
-    /// A member gave up the role: the others do too.
-    pub(super) fn leave_together(&mut self, now: Instant, group: usize, first: RouterId) {
-        for id in self.members(group) {
-            if id != first && self.state(id).is_some_and(sync_group::claims) {
-                self.apply(now, id, Event::StepDown);
+    /// Every member can take over: all do.
+    pub(super) fn promote_together(&mut self, now: Instant, group: usize) {
+        let start = self.actions.len();
+        for member in self.members(group) {
+            if self.state(member).is_some_and(|state| state.role() == Role::Backup) {
+                self.apply(now, member, Event::Timeout);
             }
+        }
+        self.order_promotion(start);
+    }
+
+    /// The application is ready for the claim of one member: when it is for all, they take over.
+    pub(super) fn confirm_together(&mut self, now: Instant, group: usize, id: RouterId, claim: Instant) {
+        if let Some(entry) = self.slot_mut(id)
+            && let State::Claimant(claimant) = entry.router.state()
+            && claimant.since == claim
+        {
+            entry.rest.confirmed = Some(claim);
+        }
+        let members = self.members(group);
+        let waits = |state: State, confirmed| match state {
+            State::Claimant(claimant) => confirmed != Some(claimant.since),
+            State::Initialize(_) | State::Backup(_) | State::Active(_) => false,
+        };
+        let slots = || members.iter().filter_map(|member| self.slot(*member));
+        if slots().any(|entry| waits(entry.router.state(), entry.rest.confirmed)) {
+            return;
+        }
+        let start = self.actions.len();
+        for member in members {
+            if let Some(State::Claimant(claimant)) = self.state(member) {
+                self.apply(now, member, Event::Confirm(claimant.since));
+            }
+        }
+        self.order_promotion(start);
+    }
+
+    /// Orders the actions from `start` on for a whole group: advertise, then install or prepare, then announce.
+    fn order_promotion(&mut self, start: usize) {
+        let rank = |action: &Action| match action {
+            Action::SendAdvert(_) | Action::RemoveAddresses => 0,
+            Action::InstallAddresses | Action::Prepare(_) => 1,
+            Action::Announce => 2,
+            Action::Transition(_) | Action::Alarm(_) => 3,
+        };
+        if let Some(actions) = self.actions.make_contiguous().get_mut(start..) {
+            actions.sort_by_key(|(_, action)| rank(action));
+        }
+    }
+
+    /// A member gave up the role: the others do too, in the same way.
+    pub(super) fn leave_together(&mut self, now: Instant, group: usize, first: RouterId, change: Transition) {
+        // After a planned hand-over nobody stays behind who was told to leave.
+        let event = match (change.cause, change.to) {
+            (Cause::HandedOver(_) | Cause::NoSuccessor, Role::Initialize) => Event::Shutdown,
+            _ => Event::StepDown,
+        };
+        self.step_down(now, group, Some(first), event);
+    }
+
+    /// Gives `event`, by which the role is left, to all members that hold it but `first`, which has left it.
+    fn step_down(&mut self, now: Instant, group: usize, first: Option<RouterId>, event: Event) {
+        let set_leaving = |router: &mut Self, leaving| {
+            let group = router.groups.get_mut(group).and_then(Option::as_mut);
+            group.is_some_and(|group| core::mem::replace(&mut group.leaving, leaving))
+        };
+        if set_leaving(self, true) {
+            return;
+        }
+        for id in self.members(group) {
+            if Some(id) != first && self.state(id).is_some_and(sync_group::claims) {
+                self.drop_promotion(id);
+                self.apply(now, id, event);
+            }
+        }
+        set_leaving(self, false);
+    }
+
+    /// Drops what is still to be done for a promotion that is taken back, so that no host is led to a router that leaves.
+    fn drop_promotion(&mut self, id: RouterId) {
+        let promoting = self.slot_mut(id).is_some_and(|entry| core::mem::take(&mut entry.promoting));
+        if promoting {
+            self.actions.retain(|(other, action)| match action {
+                Action::InstallAddresses | Action::Announce | Action::Prepare(_) => *other != id,
+                Action::Transition(_) => *other != id || !is_promotion(*action),
+                Action::SendAdvert(_) | Action::RemoveAddresses | Action::Alarm(_) => true,
+            });
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use core::net::IpAddr;
 
-use crate::wire::{Accepted, AddressListMatch, Discard, Envelope, Expected, Packet, Reason};
+use crate::wire::accept::check_addressing;
+use crate::wire::{Accepted, AddressListMatch, Discard, Envelope, Packet, Reason, SIGNATURE_LEN};
 use crate::{Alarm, Event, Family, IfIndex, Instant, Vrid};
 
-use super::{RouterId, Slot, VrrpRouter};
+use super::places::Key;
+use super::{RouterId, VrrpRouter};
 
 impl VrrpRouter {
     /// Hands in a datagram of IP protocol 112 that arrived on `interface`: `payload` without the IP header, and what
@@ -37,18 +39,31 @@ impl VrrpRouter {
         envelope: &Envelope,
         payload: &[u8],
     ) -> Result<RouterId, Discard> {
-        #[cfg(feature = "auth-hmac")]
-        if let Some(result) = self.accept_signed(now, interface, envelope, payload) {
-            return result;
-        }
-        let packet = Packet::parse(envelope, payload)?;
-        let unknown = Discard::Vrid(packet.vrid_octet());
-        let vrid = packet.vrid().ok_or(unknown)?;
-        let slot = *self.by_key.get(&(interface, Family::of(envelope.source), vrid)).ok_or(unknown)?;
-        let entry = self.slots.get_mut(slot).and_then(Option::as_mut).ok_or(unknown)?;
+        let vrid = payload.get(1).and_then(|octet| Vrid::new(*octet).ok());
+        let slot = vrid.and_then(|vrid| self.places.get(Key::new(interface, Family::of(envelope.source), vrid)));
+        let Some((slot, entry)) = slot.and_then(|slot| Some((slot, self.slots.get_mut(slot)?.as_mut()?))) else {
+            // For nobody here. First of all it must be an advertisement (RFC 5082 §3: the TTL before anything else).
+            let packet = Packet::parse(envelope, payload)?;
+            return Err(Discard::Vrid(packet.vrid_octet()));
+        };
         let id = RouterId { slot, generation: entry.generation };
-        let result = packet.accept(envelope, &entry.expected());
-        self.take(now, id, envelope.source, result)
+        #[cfg(feature = "auth-hmac")]
+        if entry.hmac.is_some() {
+            return self.accept_signed(now, id, envelope, payload);
+        }
+        let expected = entry.expected();
+        match Packet::parse_with(envelope, payload, expected.ttl) {
+            Ok(packet) => {
+                let result = packet.accept(envelope, &expected);
+                self.take(now, id, envelope.source, result)
+            }
+            Err(discard) => {
+                if is_one_signature_too_long(discard) && check_addressing(envelope, &expected).is_ok() {
+                    self.raise(now, id, Alarm::RejectedPeer(envelope.source, discard.reason()));
+                }
+                Err(discard)
+            }
+        }
     }
 
     /// Takes over what came of the checks of one virtual router.
@@ -83,11 +98,20 @@ impl VrrpRouter {
         self.discards.record(discard);
         // Also where the packet says that it belongs, if there is such a virtual router.
         if let (Some(family), Some(vrid)) = (family, payload.get(1).and_then(|octet| Vrid::new(*octet).ok()))
-            && let Some(slot) = self.by_key.get(&(interface, family, vrid)).copied()
+            && let Some(slot) = self.places.get(Key::new(interface, family, vrid))
             && let Some(entry) = self.slots.get_mut(slot).and_then(Option::as_mut)
         {
-            entry.counters.discards.record(discard);
+            entry.rest.counters.discards.record(discard);
         }
+    }
+}
+
+/// Whether the length is that of an advertisement that a peer signed, which this router has no keys for. The peer will
+/// not take ours either.
+fn is_one_signature_too_long(discard: Discard) -> bool {
+    match discard {
+        Discard::Length { expected, got } => usize::from(got) == usize::from(expected) + SIGNATURE_LEN,
+        _ => false,
     }
 }
 
@@ -109,29 +133,5 @@ fn alarm_of(source: IpAddr, discard: Discard) -> Option<Alarm> {
         | Reason::AddressList) => Some(Alarm::RejectedPeer(source, reason)),
         Reason::SelfReceived => Some(Alarm::SameAddress(source)),
         _ => None,
-    }
-}
-
-impl Slot {
-    pub(super) fn expected(&self) -> Expected<'_> {
-        Expected {
-            interval: self.router.params().advert_interval(),
-            any_v2_interval: self.router.params().learns_v2_interval(),
-            authentication: self.config.authentication,
-            addresses: &self.config.addresses,
-            primary: self.router.params().primary_address(),
-            ..Expected::new(self.router.params().version(), self.config.vrid)
-        }
-    }
-
-    fn note(&mut self, accepted: &Accepted) {
-        self.counters.adverts_received += 1;
-        self.counters.resignations_received += u64::from(accepted.advert.priority.is_none());
-        self.counters.interval_differs += u64::from(accepted.notes.interval_differs);
-        self.counters.address_list_differs += u64::from(accepted.notes.is_address_list_error());
-        if let Some(form) = accepted.notes.checksum_form {
-            self.counters.other_checksum_form += u64::from(form != self.checksum_form());
-            self.heard_checksum = Some(form);
-        }
     }
 }

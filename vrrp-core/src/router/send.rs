@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::wire::{ChecksumForm, EmitError, Repr};
+use crate::wire::{EmitError, Repr};
 use crate::{Claim, IfIndex};
 
 use super::{AdvertError, RouterId, Slot, VrrpRouter};
@@ -16,12 +16,21 @@ pub struct Outgoing {
     pub source: IpAddr,
     /// Destination address for the IP header.
     pub destination: IpAddr,
+    /// TTL or hop limit for the IP header: 255, unless the peers are behind routers.
+    pub ttl: u8,
     /// Octets written to the buffer.
     pub len: usize,
 }
 
 impl VrrpRouter {
-    /// Builds the advertisement of [`Action::SendAdvert`] in `buffer`, which 1036 octets suffice for over IPv4 and 4088
+    /// Where each advertisement of a virtual router goes: the group, or every unicast peer. Build it once for the first,
+    /// [`build_advert`](Self::build_advert), and then a [copy](Self::build_copy) for each other one.
+    pub fn destinations(&self, id: RouterId) -> &[IpAddr] {
+        self.slot(id).map(|entry| entry.rest.config.addressing.destinations(entry.family())).unwrap_or_default()
+    }
+
+    /// Builds the advertisement of [`Action::SendAdvert`](crate::Action::SendAdvert), for the first of its
+    /// [destinations](Self::destinations), in `buffer`, which 1036 octets suffice for over IPv4 and 4088
     /// over IPv6, each and 28 more for one that is signed.
     ///
     /// # Errors
@@ -30,8 +39,11 @@ impl VrrpRouter {
         #[cfg(feature = "auth-hmac")]
         self.stamp(id, false)?;
         let entry = self.slot_mut(id).ok_or(AdvertError::Unknown)?;
-        let advert = entry.emit(claim, entry.family().group(), buffer)?;
-        entry.last_source = Some(advert.source);
+        let group = entry.family().group();
+        // There is always one: see `check_addressing`.
+        let first = entry.rest.config.addressing.destinations(entry.family()).first().copied().unwrap_or(group);
+        let advert = entry.emit(claim, first, buffer)?;
+        entry.rest.last_source = Some(advert.source);
         Ok(advert)
     }
 
@@ -52,11 +64,11 @@ impl VrrpRouter {
         self.slot(id).ok_or(AdvertError::Unknown)?.emit(claim, destination, buffer)
     }
 
-    /// Counts an advertisement that was sent.
+    /// Counts an advertisement that was sent, once however many copies there were.
     pub fn count_sent(&mut self, id: RouterId, claim: Claim) {
         if let Some(entry) = self.slot_mut(id) {
-            entry.counters.adverts_sent += 1;
-            entry.counters.resignations_sent += u64::from(claim.priority.is_none());
+            entry.rest.counters.adverts_sent += 1;
+            entry.rest.counters.resignations_sent += u64::from(claim.priority.is_none());
         }
     }
 }
@@ -64,18 +76,19 @@ impl VrrpRouter {
 impl Slot {
     fn emit(&self, claim: Claim, destination: IpAddr, buffer: &mut [u8]) -> Result<Outgoing, AdvertError> {
         // A router that has just lost its address resigns from it all the same: the others need not wait.
-        let last = self.last_source.filter(|_| claim.priority.is_none());
+        let last = self.rest.last_source.filter(|_| claim.priority.is_none());
         let source = self.router.params().primary_address().or(last).ok_or(AdvertError::NoPrimaryAddress)?;
         let repr = Repr {
             version: self.router.params().version(),
-            vrid: self.config.vrid,
+            vrid: self.rest.config.vrid,
             priority: claim.priority,
             interval: claim.interval,
-            authentication: self.config.authentication,
-            addresses: &self.config.addresses,
+            authentication: self.rest.config.authentication,
+            addresses: &self.rest.config.addresses,
         };
         let len = self.write(&repr, source, destination, buffer)?;
-        Ok(Outgoing { interface: self.interface, source, destination, len })
+        let ttl = self.rest.config.addressing.ttl().sent();
+        Ok(Outgoing { interface: self.interface, source, destination, ttl, len })
     }
 
     fn write(
@@ -93,10 +106,5 @@ impl Slot {
             return hmac.emit(stamp, repr, source, destination, self.checksum_form(), buffer);
         }
         repr.emit(source, destination, self.checksum_form(), buffer)
-    }
-
-    /// The form that the next advertisement is sent in.
-    pub(super) fn checksum_form(&self) -> ChecksumForm {
-        self.config.checksum.form(self.heard_checksum)
     }
 }

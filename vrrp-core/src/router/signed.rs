@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 
+use crate::Instant;
 use crate::hmac::{Authenticator, Config, Received, WallClock};
-use crate::types::Family;
 use crate::wire::{Authentication, Discard, Envelope};
-use crate::{IfIndex, Instant, Vrid};
 
+use super::config::check_len;
 use super::{AdvertError, ConfigError, RouterId, VrrpRouter};
 
 /// The time of day, told once and carried on from there.
@@ -46,15 +46,21 @@ impl VrrpRouter {
     /// Do it before [`Event::Startup`](crate::Event::Startup), so that nothing is believed unsigned.
     ///
     /// # Errors
-    /// [`ConfigError::Unknown`], [`ConfigError::NoWallClock`] or [`ConfigError::PasswordAndHmac`].
+    /// [`ConfigError::Unknown`], [`ConfigError::NoWallClock`], [`ConfigError::PasswordAndHmac`], or [`ConfigError::Mtu`] if
+    /// there is no room for signatures.
     pub fn set_hmac(&mut self, id: RouterId, config: Option<Config>) -> Result<(), ConfigError> {
         let has_clock = self.clock.told.is_some();
         let entry = self.slot_mut(id).ok_or(ConfigError::Unknown)?;
-        match (config, &mut entry.hmac, entry.config.authentication) {
+        if config.is_some() {
+            check_len(&entry.rest.config, true)?;
+        }
+        match (config, &mut entry.hmac, entry.rest.config.authentication) {
             (None, hmac, _) => *hmac = None,
-            (Some(_), _, Authentication::SimpleText(_)) => return Err(ConfigError::PasswordAndHmac(entry.config.vrid)),
+            (Some(_), _, Authentication::SimpleText(_)) => {
+                return Err(ConfigError::PasswordAndHmac(entry.rest.config.vrid));
+            }
             (Some(_), _, Authentication::None) if !has_clock => {
-                return Err(ConfigError::NoWallClock(entry.config.vrid));
+                return Err(ConfigError::NoWallClock(entry.rest.config.vrid));
             }
             (Some(config), Some(hmac), Authentication::None) => hmac.reconfigure(config),
             (Some(config), hmac @ None, Authentication::None) => *hmac = Some(Box::new(Authenticator::new(config))),
@@ -67,30 +73,28 @@ impl VrrpRouter {
         self.slot(id)?.hmac.as_ref().map(|hmac| hmac.config())
     }
 
-    /// Takes a datagram for a virtual router that has keys; `None` if it is for another.
+    /// Takes a datagram for a virtual router that has keys.
     pub(super) fn accept_signed(
         &mut self,
         now: Instant,
-        interface: IfIndex,
+        id: RouterId,
         envelope: &Envelope,
         payload: &[u8],
-    ) -> Option<Result<RouterId, Discard>> {
-        // No clock, no keys: spares everybody else the search.
-        self.clock.told?;
-        let vrid = Vrid::new(*payload.get(1)?).ok()?;
-        let slot = *self.by_key.get(&(interface, Family::of(envelope.source), vrid))?;
-        let entry = self.slots.get_mut(slot)?.as_mut()?;
-        let id = RouterId { slot, generation: entry.generation };
-        let result = entry.hmac.as_ref()?.receive(self.clock.at(now), envelope, payload, &entry.expected());
+    ) -> Result<RouterId, Discard> {
+        let wall = self.clock.at(now);
+        let unknown = Discard::Vrid(payload.get(1).copied().unwrap_or_default());
+        let entry = self.slot_mut(id).ok_or(unknown)?;
+        let hmac = entry.hmac.as_ref().ok_or(unknown)?;
+        let result = hmac.receive(wall, envelope, payload, &entry.expected());
         let result = result.map(|Received { accepted, pending }| {
-            entry.counters.adverts_unsigned += u64::from(!pending.is_signed());
-            entry.counters.clock_skewed += u64::from(pending.is_skewed());
+            entry.rest.counters.adverts_unsigned += u64::from(!pending.is_signed());
+            entry.rest.counters.clock_skewed += u64::from(pending.is_skewed());
             if let Some(hmac) = &mut entry.hmac {
                 hmac.commit(pending);
             }
             accepted
         });
-        Some(self.take(now, id, envelope.source, result))
+        self.take(now, id, envelope.source, result)
     }
 
     /// Stamps the advertisement that is built next; `again` if it is a copy of the last one.

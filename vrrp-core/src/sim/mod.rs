@@ -159,7 +159,9 @@ impl Sim {
             false => setup.addresses,
         };
         let Setup { vrid, authentication, checksum, lease, .. } = setup;
-        let config = VirtualRouterConfig { vrid, params, addresses, authentication, checksum };
+        let config = VirtualRouterConfig::new(vrid, params, addresses)
+            .with_authentication(authentication)
+            .with_checksum(checksum);
         let entry = self.nodes.get_mut(node.0).ok_or(ConfigError::Unknown)?;
         // What the process would refuse is refused here.
         let interface = entry.ports.get(port).map(|port| port.interface).ok_or(ConfigError::Unknown)?;

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Authentication, ChecksumForm, Discard, Envelope, Packet};
+use super::{Authentication, ChecksumForm, Discard, Envelope, Packet, TtlPolicy};
 use crate::{Advert, Interval, Version, Vrid};
 
 /// What a virtual router expects of the advertisements that it takes part in elections with.
@@ -29,6 +29,8 @@ pub struct Expected<'e> {
     /// The only sources accepted: the peers of unicast mode, or a list of allowed senders in multicast mode. `None`
     /// accepts any.
     pub peers: Option<&'e [IpAddr]>,
+    /// Which TTL is accepted. To be given to [`Packet::parse_with`]: [`Packet::accept`] does not look at it.
+    pub ttl: TtlPolicy,
     /// Of the two checksum forms of VRRPv3 over IPv4 accept only that of RFC 9568 §5.2.8. keepalived and FRR with
     /// their defaults send the other.
     pub strict_checksum: bool,
@@ -51,6 +53,7 @@ impl Expected<'_> {
             primary: None,
             destination: version.family().group(),
             peers: None,
+            ttl: TtlPolicy::Strict,
             strict_checksum: false,
             strict_address_list: false,
         }

@@ -56,12 +56,13 @@ impl Envelope {
         Ok((envelope, payload))
     }
 
-    /// The family, if the TTL is known and the addresses can be those of an advertisement.
-    pub(super) fn check(&self) -> Result<Family, Discard> {
+    /// The family, if the TTL is known and the addresses can be those of an advertisement. Only one that is `routed` may
+    /// come from an IPv6 address that is not link-local.
+    pub(super) fn check(&self, routed: bool) -> Result<Family, Discard> {
         let family = Family::of(self.source);
         let link_local = match self.source {
             IpAddr::V4(_) => true,
-            IpAddr::V6(source) => source.is_unicast_link_local(),
+            IpAddr::V6(source) => routed || source.is_unicast_link_local(),
         };
         if self.ttl.is_none() {
             Err(Discard::Ttl(None))
@@ -149,7 +150,7 @@ mod tests {
     }
 
     fn check(source: &str, destination: &str, ttl: Option<u8>) -> Result<Family, Discard> {
-        Envelope { source: source.parse().unwrap(), destination: destination.parse().unwrap(), ttl }.check()
+        Envelope { source: source.parse().unwrap(), destination: destination.parse().unwrap(), ttl }.check(false)
     }
 
     #[test]

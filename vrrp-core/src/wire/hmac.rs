@@ -302,7 +302,7 @@ pub struct Trailer {
 
 impl Trailer {
     /// Octets of a trailer. The IP header's length includes them, the count of addresses does not.
-    pub const LEN: usize = 28;
+    pub const LEN: usize = super::SIGNATURE_LEN;
 
     /// Reads a trailer.
     pub const fn from_octets(octets: &[u8; Self::LEN]) -> Self {

@@ -4,7 +4,8 @@
 //!
 //! 1. [`Envelope`]: what the IP layer says of the datagram. Over IPv4 [`Envelope::split_ipv4`] takes it from the
 //!    datagram that a raw socket delivers; over IPv6 the socket reports it beside the payload.
-//! 2. [`Packet::parse`]: the checks that hold for every virtual router, giving a view without a copy.
+//! 2. [`Packet::parse`]: the checks that hold for every virtual router, giving a view without a copy;
+//!    [`Packet::parse_with`] where peers are behind routers.
 //! 3. [`Packet::accept`]: the checks against what one virtual router is configured with ([`Expected`]).
 //!
 //! Sending is [`Repr::emit`] into a buffer of the caller's. Nothing here allocates, and no octets can make it panic.
@@ -34,12 +35,14 @@
 pub(crate) mod accept;
 mod auth;
 mod checksum;
+mod compare;
 mod envelope;
 mod error;
 #[cfg(feature = "auth-hmac")]
 pub(crate) mod hmac;
 mod packet;
 mod repr;
+mod ttl;
 
 pub use accept::{Accepted, AddressListMatch, Expected, Notes};
 pub use auth::{Authentication, Password, PasswordError};
@@ -48,6 +51,7 @@ pub use envelope::Envelope;
 pub use error::{Discard, Reason};
 pub use packet::{Addresses, Packet};
 pub use repr::{EmitError, Repr};
+pub use ttl::TtlPolicy;
 
 /// IP protocol number and IPv6 next header of VRRP (RFC 9568 §5.1.1.4, §5.1.2.4).
 pub const PROTOCOL: u8 = 112;
@@ -63,6 +67,10 @@ const HEADER_LEN: usize = 8;
 
 /// Octets of authentication data after the addresses of VRRPv2 (RFC 3768 §5.1).
 const AUTH_LEN: usize = 8;
+
+/// Octets of the trailer that signs a message in `auth_hmac` (draft-cassen-vrrp-auth-hmac).
+#[cfg(any(feature = "alloc", feature = "auth-hmac"))]
+pub(crate) const SIGNATURE_LEN: usize = 28;
 
 /// Octets of a whole message, and so the only length its IP payload may have.
 const fn message_len(version: crate::Version, addresses: usize) -> usize {

@@ -5,10 +5,11 @@ use core::iter::FusedIterator;
 use core::net::IpAddr;
 use core::slice;
 
+use super::compare::compare_sets;
 #[cfg(feature = "auth-hmac")]
 use super::hmac::{Key, Trailer};
-use super::{ADVERTISEMENT, AUTH_LEN, ChecksumForm, Discard, Envelope, HEADER_LEN, InternetChecksum, PROTOCOL, TTL};
-use super::{AddressListMatch, message_len};
+use super::{ADVERTISEMENT, AUTH_LEN, ChecksumForm, Discard, Envelope, HEADER_LEN, InternetChecksum, PROTOCOL};
+use super::{AddressListMatch, TtlPolicy, message_len};
 use crate::{Family, Interval, Priority, Version, Vrid};
 
 /// A well-formed VRRPv2 or VRRPv3 advertisement, without a copy (RFC 9568 §5, RFC 3768 §5).
@@ -45,7 +46,16 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// The [`Discard`] to count.
     pub fn parse(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
-        Self::dissect(envelope, payload)?.check_checksum(envelope, payload)
+        Self::parse_with(envelope, payload, TtlPolicy::Strict)
+    }
+
+    /// As [`parse`](Self::parse), by the TTL policy of the virtual router that the packet is for. If peers may be behind
+    /// routers, their IPv6 addresses need not be link-local either.
+    ///
+    /// # Errors
+    /// The [`Discard`] to count.
+    pub fn parse_with(envelope: &Envelope, payload: &'a [u8], policy: TtlPolicy) -> Result<Self, Discard> {
+        Self::dissect(envelope, payload, policy)?.check_checksum(envelope, payload)
     }
 
     /// As [`parse`](Self::parse), but 28 octets after the message are a [`trailer`](Self::trailer) and no wrong length.
@@ -58,16 +68,16 @@ impl<'a> Packet<'a> {
     /// The [`Discard`] to count.
     #[cfg(feature = "auth-hmac")]
     pub fn parse_signed(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
-        Self::dissect_signed(envelope, payload)?.check_checksum_signed(envelope, payload)
+        Self::dissect_signed(envelope, payload, TtlPolicy::Strict)?.check_checksum_signed(envelope, payload)
     }
 
     /// All the checks of [`parse`](Self::parse) but the checksum.
     #[inline]
-    fn dissect(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
-        let family = envelope.check()?;
+    fn dissect(envelope: &Envelope, payload: &'a [u8], policy: TtlPolicy) -> Result<Self, Discard> {
+        let family = envelope.check(policy.is_routed())?;
         let (header, rest) = payload.split_first_chunk::<HEADER_LEN>().ok_or(Discard::TooShort)?;
         let [version_type, _, _, count, _, _, _, _] = *header;
-        if envelope.ttl != Some(TTL) {
+        if !policy.accepts(envelope.ttl) {
             return Err(Discard::Ttl(envelope.ttl));
         }
         let version = match (version_type >> 4, family) {
@@ -113,12 +123,12 @@ impl<'a> Packet<'a> {
     ///
     /// Only the length tells whether there is a trailer, never what is in it.
     #[cfg(feature = "auth-hmac")]
-    pub(crate) fn dissect_signed(envelope: &Envelope, payload: &'a [u8]) -> Result<Self, Discard> {
+    pub(crate) fn dissect_signed(envelope: &Envelope, payload: &'a [u8], policy: TtlPolicy) -> Result<Self, Discard> {
         match payload.split_last_chunk() {
             Some((message, trailer)) if is_whole(envelope, message) => {
-                Ok(Self { trailer: Some(trailer), ..Self::dissect(envelope, message)? })
+                Ok(Self { trailer: Some(trailer), ..Self::dissect(envelope, message, policy)? })
             }
-            Some(_) | None => Self::dissect(envelope, payload),
+            Some(_) | None => Self::dissect(envelope, payload, policy),
         }
     }
 
@@ -228,19 +238,7 @@ impl<'a> Packet<'a> {
         if received.len() == local.len() && received.clone().eq(local.iter().copied()) {
             return AddressListMatch::Same;
         }
-        let (mut some, mut all) = (false, true);
-        for address in received.clone() {
-            let known = local.contains(&address);
-            some |= known;
-            all &= known;
-        }
-        match some {
-            true if all && local.iter().all(|address| received.clone().any(|other| other == *address)) => {
-                AddressListMatch::Same
-            }
-            true => AddressListMatch::Overlaps,
-            false => AddressListMatch::Disjoint,
-        }
+        compare_sets(received, local)
     }
 }
 

@@ -1,0 +1,150 @@
+//! What is kept of one virtual router.
+
+#[cfg(feature = "auth-hmac")]
+use alloc::boxed::Box;
+use core::net::{IpAddr, Ipv4Addr};
+
+use crate::state::Initialize;
+use crate::wire::{Accepted, ChecksumForm, Expected};
+use crate::{
+    Alarm, Counters, Family, Fault, Faults, IfIndex, Instant, Params, Priority, State, VirtualRouter, track::Assessment,
+};
+
+use super::VirtualRouterConfig;
+use super::places::Key;
+
+/// A virtual router, in one piece: what is behind a pointer is fetched from memory only when the pointer is there, and a
+/// datagram for one of ten thousand virtual routers mostly waits for memory.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) generation: u64,
+    pub(super) interface: Option<IfIndex>,
+    pub(super) router: VirtualRouter,
+    /// The form that a peer was last heard to use.
+    pub(super) heard_checksum: Option<ChecksumForm>,
+    /// The sync group that it is a member of.
+    pub(super) group: Option<usize>,
+    /// Its faults as the sync group last saw them.
+    pub(super) faults: Faults,
+    /// Whether what its promotion asked for may still be among the actions.
+    pub(super) promoting: bool,
+    pub(super) rest: Rest,
+    #[cfg(feature = "auth-hmac")]
+    pub(super) hmac: Option<Box<crate::hmac::Authenticator>>,
+}
+
+/// What the state machine does not read.
+#[derive(Clone, Debug)]
+pub(super) struct Rest {
+    pub(super) config: VirtualRouterConfig,
+    pub(super) counters: Counters,
+    /// Where the last advertisement was sent from.
+    pub(super) last_source: Option<IpAddr>,
+    /// What tracking adds to the configured priority.
+    pub(super) tracked: i16,
+    /// The claim that the application confirmed, while the rest of the sync group is asked.
+    pub(super) confirmed: Option<Instant>,
+    /// When an alarm of each kind was last raised.
+    pub(super) alarmed: [Option<Instant>; Alarm::KINDS],
+}
+
+impl Slot {
+    pub(super) fn new(generation: u64, interface: IfIndex, params: Params, config: VirtualRouterConfig) -> Self {
+        // Without an address to advertise from it must not be Active: nobody would hear it.
+        let faults = match params.primary_address() {
+            Some(_) => Faults::NONE,
+            None => Faults::NONE.with(Fault::PrimaryAddress),
+        };
+        let state = State::Initialize(Initialize { started: false, faults, retry_at: None });
+        Self {
+            generation,
+            interface: Some(interface),
+            router: VirtualRouter::resume(params, state),
+            heard_checksum: None,
+            group: None,
+            faults,
+            promoting: false,
+            rest: Rest {
+                config,
+                counters: Counters::default(),
+                last_source: None,
+                tracked: 0,
+                confirmed: None,
+                alarmed: [None; Alarm::KINDS],
+            },
+            #[cfg(feature = "auth-hmac")]
+            hmac: None,
+        }
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.router.params().version().family()
+    }
+
+    pub(super) fn key(&self) -> Option<Key> {
+        Some(Key::new(self.interface?, self.family(), self.rest.config.vrid))
+    }
+
+    /// Whether its advertisements carry a trailer.
+    pub(super) fn is_signed(&self) -> bool {
+        #[cfg(feature = "auth-hmac")]
+        return self.hmac.is_some();
+        #[cfg(not(feature = "auth-hmac"))]
+        false
+    }
+
+    /// The form that the next advertisement is sent in.
+    pub(super) fn checksum_form(&self) -> ChecksumForm {
+        self.rest.config.checksum.form(self.heard_checksum)
+    }
+
+    pub(super) fn expected(&self) -> Expected<'_> {
+        let (params, config) = (self.router.params(), &self.rest.config);
+        let mut expected = Expected::new(params.version(), config.vrid);
+        expected.interval = params.advert_interval();
+        expected.any_v2_interval = params.learns_v2_interval();
+        expected.authentication = config.authentication;
+        expected.addresses = &config.addresses;
+        expected.primary = params.primary_address();
+        expected.peers = config.addressing.sources();
+        expected.ttl = config.addressing.ttl();
+        if config.addressing.is_unicast() {
+            // Without an address of its own nothing can be for it.
+            expected.destination = expected.primary.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        }
+        expected
+    }
+
+    /// Takes over what is worth a counter in an advertisement that was accepted.
+    pub(super) fn note(&mut self, accepted: &Accepted) {
+        let counters = &mut self.rest.counters;
+        counters.adverts_received += 1;
+        counters.resignations_received += u64::from(accepted.advert.priority.is_none());
+        counters.interval_differs += u64::from(accepted.notes.interval_differs);
+        counters.address_list_differs += u64::from(accepted.notes.is_address_list_error());
+        if let Some(form) = accepted.notes.checksum_form {
+            let other = form != self.checksum_form();
+            self.rest.counters.other_checksum_form += u64::from(other);
+            self.heard_checksum = Some(form);
+        }
+    }
+
+    /// Keeps what tracking makes of the priority, and returns the parameters with it.
+    pub(super) fn track(&mut self, assessment: Assessment) -> Params {
+        let params = self.router.params();
+        let of = |priority: Priority| i16::from(priority.get());
+        self.rest.tracked = of(assessment.priority) - of(params.base_priority());
+        params.with_effective_priority(assessment.priority)
+    }
+
+    /// `params` with what tracking last made of the priority, unless they say themselves.
+    pub(super) fn tracked(&self, params: Params) -> Params {
+        let base = params.base_priority();
+        if params.priority() != base {
+            return params;
+        }
+        let priority = i16::from(base.get()).saturating_add(self.rest.tracked).clamp(1, 254);
+        let priority = u8::try_from(priority).ok().and_then(Priority::from_wire).unwrap_or(base);
+        params.with_effective_priority(priority)
+    }
+}
