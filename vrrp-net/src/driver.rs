@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use vrrp_core::wire::{Discard, Envelope};
 use vrrp_core::{
     Action, Alarm, Cause, Claim, Event, Family, Fault, Faults, IfIndex, Instant, Params, Priority, Role, RouterId,
     Transition, VirtualAddr, VirtualRouterConfig, VrrpRouter,
@@ -15,8 +14,8 @@ use vrrp_core::{
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
 use crate::netlink::{AddressChange, AddressRequest, Change, Monitor, Netlink};
-use crate::socket::{MAX_ADVERT_LEN, MAX_DATAGRAM_LEN};
-use crate::{LinkSocket, RouterConfig, sys};
+use crate::socket::{MAX_ADVERT_LEN, Outgoing, ReceiveBuffer};
+use crate::{Announcement, LinkSocket, RouterConfig, sys};
 
 /// The mark on the addresses that this crate installs (`IFA_PROTO`): VRRP's IP protocol number.
 pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
@@ -133,6 +132,7 @@ pub struct Driver {
     monitor: Monitor,
     netlink: Netlink,
     link_socket: LinkSocket,
+    receive_buffer: ReceiveBuffer,
     router: VrrpRouter,
     /// By epoll token.
     interfaces: BTreeMap<u64, Interface>,
@@ -185,6 +185,7 @@ impl Driver {
             monitor,
             netlink: Netlink::open()?,
             link_socket,
+            receive_buffer: ReceiveBuffer::new(),
             router: VrrpRouter::new(),
             interfaces: BTreeMap::new(),
             next_token: FIRST_INTERFACE,
@@ -358,20 +359,22 @@ impl Driver {
     // Reading
 
     fn read_adverts(&mut self) {
-        let mut buffer = [0; MAX_DATAGRAM_LEN];
         for interface in self.interfaces.values_mut() {
             let (Some(socket), Some(index)) = (&interface.socket, interface.index()) else { continue };
-            for _ in 0..DATAGRAMS_PER_TURN {
-                let Ok(Some(len)) = socket.receive(&mut buffer) else { break };
-                // Where a datagram is counted when it is dropped is the protocol's business, and it has done so.
-                match buffer.get(..len).filter(|datagram| datagram.len() < MAX_DATAGRAM_LEN) {
-                    Some(datagram) => match Envelope::split_ipv4(datagram) {
+            for _ in 0..DATAGRAMS_PER_TURN / ReceiveBuffer::CAPACITY {
+                let Ok(datagrams) = socket.receive(&mut self.receive_buffer) else { break };
+                let more = datagrams.len() == ReceiveBuffer::CAPACITY;
+                for datagram in datagrams {
+                    // Where a datagram is counted when it is dropped is the protocol's business, and it has done so.
+                    match datagram {
                         Ok((envelope, payload)) => {
                             let _ = self.router.handle_datagram(sys::boottime_now(), index, &envelope, payload);
                         }
                         Err(discard) => self.router.count_undecodable(discard),
-                    },
-                    None => self.router.count_undecodable(Discard::Truncated),
+                    }
+                }
+                if !more {
+                    break;
                 }
             }
         }
@@ -597,7 +600,10 @@ impl Driver {
             Ok(advert) => match self.interfaces.get(&managed.interface).and_then(|i| i.socket.as_ref()) {
                 Some(socket) => {
                     let payload = buffer.get(..advert.len).unwrap_or_default();
-                    socket.send(advert.source, advert.destination, payload)
+                    let mut result = Ok(());
+                    let advert = Outgoing::new(advert.source, advert.destination, payload);
+                    socket.send(&[advert], |_, error| result = Err(error));
+                    result
                 }
                 None => Err(std::io::ErrorKind::NetworkDown.into()),
             },
@@ -722,10 +728,9 @@ impl Driver {
         let Some(managed) = self.managed.get(&id).filter(|managed| managed.installed.is_some()) else { return };
         let Some(interface) = self.interfaces.get(&managed.interface) else { return };
         let (Some(index), Some(mac)) = (interface.index(), interface.mac()) else { return };
-        for address in &managed.config.addresses {
-            // Lost announcements are repeated; an interface that cannot send is a fault by other ways.
-            let _ = self.link_socket.announce(index, mac, address.address());
-        }
+        let addresses = managed.config.addresses.iter();
+        // Lost announcements are repeated; an interface that cannot send is a fault by other ways.
+        let _ = self.link_socket.announce(addresses.map(|it| Announcement::new(index, mac, it.address())));
     }
 
     fn announce_all(&mut self, token: u64) {

@@ -6,6 +6,7 @@ use vrrp_core::{Family, IfIndex, VirtualAddr};
 
 use crate::driver::ADDRESS_MARK;
 use crate::error::Error;
+use crate::filter::ReceiveFilter;
 use crate::netlink::{InterfaceAddress, Link, Netlink};
 use crate::socket::AdvertSocket;
 
@@ -33,7 +34,9 @@ impl Interface {
         let link = netlink.link_by_name(&self.name)?;
         let addresses = netlink.addresses(Some(link.index))?;
         if self.index() != Some(link.index) {
-            self.socket = Some(AdvertSocket::open(&self.name, link.index)?);
+            let socket = AdvertSocket::open(&self.name, link.index, Family::V4, &ReceiveFilter::Everything)?;
+            socket.join()?;
+            self.socket = Some(socket);
         }
         self.link = Some(link);
         self.addresses = addresses;
