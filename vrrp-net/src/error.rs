@@ -27,6 +27,50 @@ pub enum Error {
         capability: Capability,
     },
 
+    /// This process has the privilege, and is refused all the same.
+    #[error(
+        "{operation}: {source}, although {capability} is in effect: a security policy (seccomp, AppArmor, SELinux) is in \
+         the way, or the network namespace belongs to another user namespace than this process: start it in that one"
+    )]
+    Forbidden {
+        /// What was attempted.
+        operation: String,
+        /// The capability it needs.
+        capability: Capability,
+        /// The error number.
+        source: io::Error,
+    },
+
+    /// The kernel has no IPv6.
+    #[error(
+        "{operation}: this kernel has no IPv6: boot it without ipv6.disable=1, load the module ipv6, or use IPv4 only"
+    )]
+    NoIpv6 {
+        /// What was attempted.
+        operation: String,
+    },
+
+    /// A descriptor that was handed in is of another kind than it should be.
+    #[error("the descriptor is not {wanted}: {found}")]
+    WrongDescriptor {
+        /// What it should be.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
+
+    /// Addresses can be announced on Ethernet only.
+    #[error(
+        "{interface} is no Ethernet but of hardware type {kind} (ARPHRD of linux/if_arp.h): run the virtual router on an \
+         Ethernet interface, or without announcements"
+    )]
+    NotEthernet {
+        /// Its name.
+        interface: String,
+        /// The kind of link that it is on.
+        kind: u16,
+    },
+
     /// The kernel refused a netlink request.
     #[error("{operation}: {source}{}", Words(.words))]
     Refused {
@@ -99,18 +143,26 @@ impl Error {
     /// As [`io`](Self::io), unless it was a refusal for want of `capability`, which this process does not have.
     pub(crate) fn privileged(operation: impl Into<String>, capability: Capability, source: io::Error) -> Self {
         let operation = operation.into();
-        if source.kind() == io::ErrorKind::PermissionDenied && !capability.is_effective() {
-            return Self::MissingCapability { operation, capability };
+        match source.kind() {
+            io::ErrorKind::PermissionDenied if capability.is_effective() => {
+                Self::Forbidden { operation, capability, source }
+            }
+            io::ErrorKind::PermissionDenied => Self::MissingCapability { operation, capability },
+            _ => Self::Io { operation, source },
         }
-        Self::Io { operation, source }
     }
 
     /// The system's error number, if there is one.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            Self::Refused { source, .. } | Self::Io { source, .. } => source.raw_os_error(),
+            Self::Refused { source, .. } | Self::Forbidden { source, .. } | Self::Io { source, .. } => {
+                source.raw_os_error()
+            }
             Self::UnknownInterface { .. }
             | Self::MissingCapability { .. }
+            | Self::NoIpv6 { .. }
+            | Self::WrongDescriptor { .. }
+            | Self::NotEthernet { .. }
             | Self::Unanswered { .. }
             | Self::Config(_)
             | Self::OwnAddress { .. }
@@ -204,5 +256,27 @@ mod tests {
         let error = Error::Refused { operation: "add address 192.0.2.1/24".to_owned(), words, source };
         let text = "add address 192.0.2.1/24: Invalid argument (os error 22) (kernel: Invalid prefix length)";
         assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn a_refusal_of_a_privilege_says_whether_the_capability_is_missing() {
+        let capability = Capability::NetRaw;
+        let refusal = || io::Error::from_raw_os_error(1);
+        let error = Error::privileged("open", capability, refusal());
+        match capability.is_effective() {
+            true => assert!(matches!(error, Error::Forbidden { .. }) && error.raw_os_error() == Some(1), "{error}"),
+            false => assert!(matches!(error, Error::MissingCapability { .. }), "{error}"),
+        }
+        let error = Error::Forbidden { operation: "open".to_owned(), capability, source: refusal() }.to_string();
+        let start = "open: Operation not permitted (os error 1), although CAP_NET_RAW is in effect: a security policy";
+        assert!(error.starts_with(start), "{error}");
+        let error = Error::privileged("open", capability, io::Error::from_raw_os_error(19));
+        assert!(matches!(error, Error::Io { .. }), "another refusal has nothing to do with privileges: {error}");
+    }
+
+    #[test]
+    fn a_kernel_without_ipv6_is_told_from_a_missing_privilege() {
+        let error = Error::NoIpv6 { operation: "open".to_owned() }.to_string();
+        assert!(error.starts_with("open: this kernel has no IPv6: boot it without ipv6.disable=1"), "{error}");
     }
 }

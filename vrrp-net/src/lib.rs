@@ -35,11 +35,12 @@
 //! # Privileges
 //!
 //! `CAP_NET_RAW` for the sockets and `CAP_NET_ADMIN` for the addresses; [`Driver::new`] says which one is missing. Neither
-//! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`.
+//! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`. The sockets can also be opened by a process with more
+//! privileges and handed in: [`AdvertSocket::from_fd`], [`LinkSocket::from_fd`]; sending and receiving need none.
 //!
 //! # The parts
 //!
-//! [`AdvertSocket`], [`LinkSocket`], [`frame`], [`netlink`]: what the driver is made of, for programs that bind
+//! [`AdvertSocket`] with its [`filter`], [`LinkSocket`] with its [`frame`]s, [`netlink`]: what the driver is made of, for programs that bind
 //! [`vrrp_core`] to the kernel in their own way. With the feature `lab` also hosts, cables and captures for tests.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
@@ -47,6 +48,7 @@
 mod config;
 mod driver;
 mod error;
+pub mod filter;
 pub mod frame;
 mod interface;
 #[cfg(feature = "lab")]
@@ -67,8 +69,8 @@ pub use config::{Address, Announcements, RouterConfig};
 pub use driver::{ADDRESS_MARK, Driver, DriverEvent, DriverStatus, RouterStatus};
 pub use error::{Capability, Error};
 pub use lease::Lease;
-pub use link_socket::LinkSocket;
-pub use socket::{AdvertSocket, MAX_ADVERT_LEN, MAX_DATAGRAM_LEN};
+pub use link_socket::{Announcement, LinkSocket};
+pub use socket::{AdvertSocket, Datagrams, MAX_ADVERT_LEN, Outgoing, ReceiveBuffer};
 pub use thread::{DriverThread, ThreadOptions};
 pub use vrrp_core;
 

@@ -1,16 +1,19 @@
 //! The system calls that no safe crate wraps: the only file of this crate with `unsafe` in it.
 //!
-//! Sections: descriptors that wait (epoll, timerfd), packet sockets, socket options, and for the lab the namespaces
-//! and processes. Every function here is safe to call; descriptors are owned or borrowed, never bare numbers.
+//! Sections: descriptors that wait (epoll, timerfd), packet sockets, socket options, sockets that send and receive in
+//! batches, and for the lab the namespaces and processes. Every function here is safe to call; descriptors are owned or borrowed, never bare numbers.
 
 use std::io;
 use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 // The numbers that the rest of the crate needs; nothing else of libc leaves this file.
-pub(crate) use libc::{AF_UNSPEC, EADDRNOTAVAIL, ENOBUFS, ENODEV, EPERM, MSG_TRUNC};
+pub(crate) use libc::{AF_UNSPEC, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ENOBUFS, ENODEV, EPERM, MSG_TRUNC};
 use vrrp_core::{IfIndex, Instant};
+
+use crate::filter::Instruction;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Time, and descriptors that wait
@@ -175,20 +178,6 @@ fn milliseconds_up(duration: Duration) -> libc::c_int {
 #[cfg(feature = "lab")]
 pub(crate) const ETHERTYPE_ALL: u16 = 3;
 
-/// One instruction of a classic BPF filter (`linux/filter.h`).
-#[cfg(feature = "lab")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Filter {
-    /// What to do: class, size and mode.
-    pub(crate) code: u16,
-    /// How many instructions to skip if true.
-    pub(crate) jump_true: u8,
-    /// How many instructions to skip if false.
-    pub(crate) jump_false: u8,
-    /// The operand.
-    pub(crate) value: u32,
-}
-
 /// A packet socket of whole frames (`AF_PACKET`, `SOCK_RAW`), non-blocking, closed on exec.
 ///
 /// With an `ethertype` it receives from every interface at once until it is bound; with 0 it receives nothing until
@@ -208,37 +197,11 @@ pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: IfIndex, ethertype:
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })
 }
 
-/// Send a whole frame, Ethernet header included, out of this interface.
-pub(crate) fn send_frame(socket: BorrowedFd<'_>, interface: IfIndex, frame: &[u8]) -> io::Result<()> {
-    let ethertype = frame.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
-    let address = link_address(interface, ethertype);
-    let length = socklen::<libc::sockaddr_ll>();
-    // SAFETY: the frame and the address are valid for the call and of the lengths given.
-    let sent = unsafe {
-        let destination = (&raw const address).cast();
-        libc::sendto(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), libc::MSG_NOSIGNAL, destination, length)
-    };
-    // A packet socket takes a frame whole or refuses it.
-    byte_count(sent).map(drop)
-}
-
 /// Receive one datagram or frame into `buffer`; what does not fit is cut off. Returns its length.
 #[cfg(feature = "lab")]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is writable and of the length given.
     byte_count(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
-}
-
-/// Have the kernel drop what `filter` does not accept.
-#[cfg(feature = "lab")]
-pub(crate) fn attach_filter(socket: BorrowedFd<'_>, filter: &[Filter]) -> io::Result<()> {
-    let mut program: Vec<libc::sock_filter> = filter
-        .iter()
-        .map(|f| libc::sock_filter { code: f.code, jt: f.jump_true, jf: f.jump_false, k: f.value })
-        .collect();
-    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
-    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
 }
 
 /// Have the interface receive frames for other hosts too, as long as the socket is open.
@@ -284,6 +247,388 @@ fn set_option<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, 
     let value: *const T = value;
     // SAFETY: `value` points to a `T`, which is as long as said and valid for the call; the kernel copies it.
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.cast(), socklen::<T>()) })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Sockets
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Most datagrams of one system call.
+pub(crate) const BATCH: usize = 32;
+
+/// Room for the ancillary data of one datagram: more than is asked for, since descriptors may be handed in on which
+/// somebody has asked for more.
+const ANCILLARY_ROOM: usize = 256;
+
+/// Datagrams as they came, in memory that is used again and again.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    slots: Vec<Slot>,
+    /// For each slot this many octets.
+    octets: Vec<u8>,
+    size: usize,
+    filled: usize,
+}
+
+/// What came with a datagram.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Slot {
+    ancillary: [u8; ANCILLARY_ROOM],
+    ancillary_length: usize,
+    source: libc::sockaddr_in6,
+    length: usize,
+    flags: libc::c_int,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot").field("length", &self.length).field("flags", &self.flags).finish_non_exhaustive()
+    }
+}
+
+/// One datagram of an [`Inbox`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) octets: &'a [u8],
+    /// Whether there was more of it than the inbox has room for.
+    pub(crate) cut: bool,
+    /// Over IPv6 only.
+    pub(crate) source: Ipv6Addr,
+    /// Over IPv6 only, if it was asked for and did arrive.
+    pub(crate) destination: Option<Ipv6Addr>,
+    /// As `destination`.
+    pub(crate) hop_limit: Option<u8>,
+}
+
+impl Inbox {
+    /// Room for [`BATCH`] datagrams of at most `size` octets.
+    pub(crate) fn new(size: usize) -> Self {
+        // SAFETY: a slot is integers and arrays of them, for which zero is a value.
+        let slot: Slot = unsafe { mem::zeroed() };
+        Self { slots: vec![slot; BATCH], octets: vec![0; BATCH * size], size, filled: 0 }
+    }
+
+    /// Throw away what is in it, and take what has arrived at `socket`. Returns how many datagrams that were.
+    pub(crate) fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.filled = 0;
+        // SAFETY: these are integers and pointers, for which zero and null are values.
+        let (mut headers, mut parts): ([libc::mmsghdr; BATCH], [libc::iovec; BATCH]) = unsafe { mem::zeroed() };
+        let rooms = self.octets.chunks_exact_mut(self.size).zip(&mut self.slots);
+        for ((header, part), (octets, slot)) in headers.iter_mut().zip(&mut parts).zip(rooms) {
+            *part = libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: octets.len() };
+            header.msg_hdr.msg_iov = part;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_name = (&raw mut slot.source).cast();
+            header.msg_hdr.msg_namelen = socklen::<libc::sockaddr_in6>();
+            header.msg_hdr.msg_control = slot.ancillary.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = slot.ancillary.len();
+        }
+        let slots = libc::c_uint::try_from(BATCH).unwrap_or_default();
+        // SAFETY: there are BATCH headers, and each points to a part, an address and room for ancillary data that belong
+        // to it alone, are as long as it says, and outlive the call.
+        let count = unsafe {
+            let (socket, headers) = (socket.as_raw_fd(), headers.as_mut_ptr());
+            libc::recvmmsg(socket, headers, slots, libc::MSG_DONTWAIT, std::ptr::null_mut())
+        };
+        let Ok(count) = usize::try_from(count) else {
+            return match io::Error::last_os_error() {
+                error if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+                error => Err(error),
+            };
+        };
+        for (slot, header) in self.slots.iter_mut().zip(&headers).take(count) {
+            slot.length = usize::try_from(header.msg_len).unwrap_or(usize::MAX);
+            slot.flags = header.msg_hdr.msg_flags;
+            slot.ancillary_length = header.msg_hdr.msg_controllen;
+        }
+        self.filled = count;
+        Ok(count)
+    }
+
+    /// A datagram that the last [`fill`](Self::fill) has taken.
+    pub(crate) fn get(&self, number: usize) -> Option<Arrival<'_>> {
+        let slot = self.slots.get(..self.filled)?.get(number)?;
+        let start = number * self.size;
+        let octets = self.octets.get(start..)?.get(..slot.length.min(self.size))?;
+        let (destination, hop_limit) = slot.ancillary();
+        let source = Ipv6Addr::from(slot.source.sin6_addr.s6_addr);
+        Some(Arrival { octets, cut: slot.flags & MSG_TRUNC != 0, source, destination, hop_limit })
+    }
+}
+
+impl Slot {
+    /// Where an IPv6 datagram was sent to, and its hop limit: nothing if any ancillary data was cut off.
+    fn ancillary(&self) -> (Option<Ipv6Addr>, Option<u8>) {
+        let (mut destination, mut hop_limit) = (None, None);
+        if self.flags & libc::MSG_CTRUNC != 0 {
+            return (destination, hop_limit);
+        }
+        // SAFETY: integers and pointers, for which zero and null are values.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_control = self.ancillary.as_ptr().cast_mut().cast();
+        header.msg_controllen = self.ancillary_length.min(self.ancillary.len());
+        // SAFETY: the header describes the ancillary data, aligned, as the kernel has written it; nothing is written.
+        // The macros give null or a control message inside of it, and its data is read only if it is long enough.
+        unsafe {
+            let mut message = libc::CMSG_FIRSTHDR(&raw const header);
+            while let Some(it) = message.as_ref() {
+                let length = it.cmsg_len.saturating_sub(ancillary_length(0));
+                let data = libc::CMSG_DATA(message);
+                match (it.cmsg_level, it.cmsg_type) {
+                    (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if length >= size_of::<libc::in6_pktinfo>() => {
+                        let information = data.cast::<libc::in6_pktinfo>().read_unaligned();
+                        destination = Some(Ipv6Addr::from(information.ipi6_addr.s6_addr));
+                    }
+                    (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) if length >= size_of::<libc::c_int>() => {
+                        hop_limit = u8::try_from(data.cast::<libc::c_int>().read_unaligned()).ok();
+                    }
+                    _ => {}
+                }
+                message = libc::CMSG_NXTHDR(&raw const header, message);
+            }
+        }
+        (destination, hop_limit)
+    }
+}
+
+/// One datagram or frame to be sent by [`send_batch`].
+#[derive(Clone, Copy)]
+pub(crate) struct Parcel<'a> {
+    /// Sent one after the other.
+    parts: [&'a [u8]; 2],
+    address: Address,
+    ancillary: Ancillary,
+}
+
+#[derive(Clone, Copy)]
+enum Address {
+    Ipv4(libc::sockaddr_in),
+    Ipv6(libc::sockaddr_in6),
+    Link(libc::sockaddr_ll),
+}
+
+/// Source, interface and hop limit of an IPv6 datagram, in the form of the kernel.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Ancillary {
+    octets: [u8; 64],
+    length: usize,
+}
+
+impl Ancillary {
+    const NONE: Self = Self { octets: [0; 64], length: 0 };
+
+    fn new(source: Ipv6Addr, interface: IfIndex, hop_limit: u8) -> Self {
+        let mut ancillary = Self::NONE;
+        // SAFETY: integers and pointers, for which zero and null are values.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_control = ancillary.octets.as_mut_ptr().cast();
+        header.msg_controllen = ancillary.octets.len();
+        let information =
+            libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: source.octets() }, ipi6_ifindex: interface.get() };
+        // SAFETY: the header describes the octets, which are aligned and zero, so that the macros give null or a control
+        // message inside of them; both messages together take no more than there is, and each is written in full.
+        unsafe {
+            let first = libc::CMSG_FIRSTHDR(&raw const header);
+            write_ancillary(first, libc::IPV6_PKTINFO, information);
+            let second = libc::CMSG_NXTHDR(&raw const header, first);
+            write_ancillary(second, libc::IPV6_HOPLIMIT, libc::c_int::from(hop_limit));
+        }
+        ancillary.length = const { ancillary_space::<libc::in6_pktinfo>() + ancillary_space::<libc::c_int>() };
+        ancillary
+    }
+}
+
+// Both control messages have room.
+const _: () = assert!(ancillary_space::<libc::in6_pktinfo>() + ancillary_space::<libc::c_int>() <= 64);
+
+/// Octets of a control message with a `T` in it, padded.
+const fn ancillary_space<T>() -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "no `try_from` in constants; the size is small")]
+    // SAFETY: arithmetic only.
+    unsafe {
+        libc::CMSG_SPACE(size_of::<T>() as libc::c_uint) as usize
+    }
+}
+
+/// Octets of a control message with this many octets in it, as its header has them.
+fn ancillary_length(octets: u32) -> usize {
+    // SAFETY: arithmetic only.
+    usize::try_from(unsafe { libc::CMSG_LEN(octets) }).unwrap_or(usize::MAX)
+}
+
+/// Write a control message of IPv6.
+///
+/// # Safety
+/// `message` is null, or there is room for a control message with a `T` where it points to.
+unsafe fn write_ancillary<T>(message: *mut libc::cmsghdr, kind: libc::c_int, value: T) {
+    // SAFETY: the caller has seen to the room.
+    unsafe {
+        let Some(header) = message.as_mut() else { return };
+        header.cmsg_level = libc::IPPROTO_IPV6;
+        header.cmsg_type = kind;
+        header.cmsg_len = ancillary_length(socklen::<T>());
+        libc::CMSG_DATA(message).cast::<T>().write_unaligned(value);
+    }
+}
+
+impl<'a> Parcel<'a> {
+    /// To fill arrays with.
+    pub(crate) const EMPTY: Self = {
+        // SAFETY: integers and arrays of them, for which zero is a value.
+        let address = Address::Link(unsafe { mem::zeroed() });
+        Self { parts: [&[], &[]], address, ancillary: Ancillary::NONE }
+    };
+
+    /// A datagram for a raw socket that takes the IP header from us.
+    pub(crate) fn ipv4(header: &'a [u8], payload: &'a [u8], destination: Ipv4Addr) -> Self {
+        // SAFETY: integers and arrays of them, for which zero is a value.
+        let mut address: libc::sockaddr_in = unsafe { mem::zeroed() };
+        address.sin_family = family(libc::AF_INET);
+        address.sin_addr.s_addr = u32::from_ne_bytes(destination.octets());
+        Self { parts: [header, payload], address: Address::Ipv4(address), ancillary: Ancillary::NONE }
+    }
+
+    /// A datagram for a raw socket whose IP header the kernel writes.
+    pub(crate) fn ipv6(
+        payload: &'a [u8],
+        source: Ipv6Addr,
+        destination: Ipv6Addr,
+        interface: IfIndex,
+        hop_limit: u8,
+    ) -> Self {
+        // SAFETY: integers and arrays of them, for which zero is a value.
+        let mut address: libc::sockaddr_in6 = unsafe { mem::zeroed() };
+        address.sin6_family = family(libc::AF_INET6);
+        address.sin6_addr.s6_addr = destination.octets();
+        // Which link a link-local destination is on; of no account for others.
+        address.sin6_scope_id = interface.get();
+        let ancillary = Ancillary::new(source, interface, hop_limit);
+        Self { parts: [payload, &[]], address: Address::Ipv6(address), ancillary }
+    }
+
+    /// A whole frame, Ethernet header included, for a packet socket.
+    pub(crate) fn frame(frame: &'a [u8], interface: IfIndex) -> Self {
+        let ethertype = frame.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
+        let address = Address::Link(link_address(interface, ethertype));
+        Self { parts: [frame, &[]], address, ancillary: Ancillary::NONE }
+    }
+}
+
+/// Send as many of the first [`BATCH`] parcels as the kernel takes. Returns how many these were; the error is that of the
+/// first one.
+pub(crate) fn send_batch(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::Result<usize> {
+    // SAFETY: these are integers and pointers, for which zero and null are values.
+    let (mut headers, mut parts): ([libc::mmsghdr; BATCH], [[libc::iovec; 2]; BATCH]) = unsafe { mem::zeroed() };
+    for ((header, parts), parcel) in headers.iter_mut().zip(&mut parts).zip(parcels) {
+        for (part, octets) in parts.iter_mut().zip(&parcel.parts) {
+            *part = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
+        }
+        let (address, length) = match &parcel.address {
+            Address::Ipv4(address) => ((&raw const *address).cast(), socklen::<libc::sockaddr_in>()),
+            Address::Ipv6(address) => ((&raw const *address).cast(), socklen::<libc::sockaddr_in6>()),
+            Address::Link(address) => ((&raw const *address).cast::<libc::c_void>(), socklen::<libc::sockaddr_ll>()),
+        };
+        header.msg_hdr.msg_iov = parts.as_mut_ptr();
+        header.msg_hdr.msg_iovlen = parts.len();
+        header.msg_hdr.msg_name = address.cast_mut();
+        header.msg_hdr.msg_namelen = length;
+        if parcel.ancillary.length > 0 {
+            header.msg_hdr.msg_control = parcel.ancillary.octets.as_ptr().cast_mut().cast();
+            header.msg_hdr.msg_controllen = parcel.ancillary.length;
+        }
+    }
+    let count = libc::c_uint::try_from(parcels.len().min(BATCH)).unwrap_or_default();
+    // SAFETY: there are at least `count` headers, whose parts, addresses and ancillary data are as long as they say and
+    // outlive the call; the kernel only reads them, whatever the type of the pointers.
+    let sent = unsafe {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, flags)
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// The number of a protocol family as addresses have it.
+fn family(number: libc::c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(number).unwrap_or_default()
+}
+
+/// Have the kernel drop what `program` does not accept, from now on, in place of the program that is there.
+pub(crate) fn attach_filter(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
+    let mut program: Vec<libc::sock_filter> = program
+        .iter()
+        .map(|it| libc::sock_filter { code: it.code, jt: it.jump_true, jf: it.jump_false, k: it.value })
+        .collect();
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Make room for `bytes` of what is not sent yet: past the system's limit with `CAP_NET_ADMIN`, else up to it.
+pub(crate) fn set_send_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
+}
+
+/// Do not report what ICMP says of datagrams that were sent.
+pub(crate) fn ignore_icmp_errors(socket: BorrowedFd<'_>, address: IpAddr) -> io::Result<()> {
+    let (level, name) = match address {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_RECVERR),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    };
+    set_option::<libc::c_int>(socket, level, name, &0)
+}
+
+/// Have the destination of IPv6 datagrams reported beside them.
+pub(crate) fn report_ipv6_destinations(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option::<libc::c_int>(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1)
+}
+
+/// Have the kernel neither write nor verify a checksum in the payload of an IPv6 raw socket.
+pub(crate) fn leave_ipv6_checksum_alone(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option::<libc::c_int>(socket, libc::IPPROTO_IPV6, libc::IPV6_CHECKSUM, &-1)
+}
+
+/// The name of an interface, in the network namespace of `socket`.
+pub(crate) fn interface_name(socket: BorrowedFd<'_>, interface: IfIndex) -> io::Result<String> {
+    let mut request = interface_request();
+    request.ifr_ifru.ifru_ifindex = interface.get().cast_signed();
+    // SAFETY: `request` is an ifreq that the call reads and writes.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFNAME, &raw mut request) })?;
+    let name = request.ifr_name.iter().map(|octet| octet.cast_unsigned()).take_while(|octet| *octet != 0);
+    Ok(String::from_utf8_lossy(&name.collect::<Vec<u8>>()).into_owned())
+}
+
+/// What kind of link an interface is on (`ARPHRD_*` of `linux/if_arp.h`), and the first six octets of its address there.
+pub(crate) fn hardware_address(socket: BorrowedFd<'_>, name: &str) -> io::Result<(u16, [u8; 6])> {
+    let mut request = interface_request();
+    // The last octet stays zero.
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (slot, octet) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *slot = octet.cast_signed();
+    }
+    // SAFETY: `request` is an ifreq that the call reads and writes; what it has written is a sockaddr.
+    let address = unsafe {
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request))?;
+        request.ifr_ifru.ifru_hwaddr
+    };
+    let mut octets = [0; 6];
+    for (slot, octet) in octets.iter_mut().zip(address.sa_data) {
+        *slot = octet.cast_unsigned();
+    }
+    Ok((address.sa_family, octets))
+}
+
+/// The kind of link that Ethernet is.
+pub(crate) const ARPHRD_ETHER: u16 = libc::ARPHRD_ETHER;
+
+fn interface_request() -> libc::ifreq {
+    // SAFETY: integers, arrays of them and a union of such, for which zero is a value.
+    unsafe { mem::zeroed() }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
