@@ -423,6 +423,8 @@ impl Driver {
                         changed.insert(token);
                     }
                 }
+                // Not asked for.
+                Change::Route { .. } | Change::RouteRemoved(_) => {}
                 Change::Overrun => {
                     let tokens: Vec<u64> = self.interfaces.keys().copied().collect();
                     tokens.into_iter().for_each(|token| self.attach(now, token));

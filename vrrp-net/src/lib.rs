@@ -39,8 +39,8 @@
 //!
 //! # The parts
 //!
-//! [`AdvertSocket`], [`LinkSocket`], [`frame`], [`netlink`]: what the driver is made of, for programs that bind
-//! [`vrrp_core`] to the kernel in their own way. With the feature `lab` also hosts, cables and captures for tests.
+//! [`AdvertSocket`], [`LinkSocket`], [`VirtualMacs`], [`frame`], [`netlink`], [`sysctl`]: what the driver is
+//! made of, for programs that bind [`vrrp_core`] to the kernel in their own way. With the feature `lab` also hosts, cables and captures for tests.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -57,6 +57,8 @@ pub mod netlink;
 mod socket;
 #[allow(unsafe_code)]
 mod sys;
+pub mod sysctl;
+mod vmac;
 
 pub use config::RouterConfig;
 pub use driver::{ADDRESS_MARK, Driver, DriverEvent};
@@ -64,6 +66,7 @@ pub use error::{Capability, Error};
 pub use lease::Lease;
 pub use link_socket::LinkSocket;
 pub use socket::{AdvertSocket, MAX_ADVERT_LEN, MAX_DATAGRAM_LEN};
+pub use vmac::{VirtualMacInterface, VirtualMacs};
 pub use vrrp_core;
 
 /// Now, on the clock that everything here is timed by: `CLOCK_BOOTTIME`, which goes on while the host is suspended.

@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 // The numbers that the rest of the crate needs; nothing else of libc leaves this file.
-pub(crate) use libc::{AF_UNSPEC, EADDRNOTAVAIL, ENOBUFS, ENODEV, EPERM, MSG_TRUNC};
+pub(crate) use libc::{
+    AF_UNSPEC, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, ENOBUFS, ENODEV, EOPNOTSUPP, EPERM, EROFS, MSG_TRUNC,
+};
 use vrrp_core::{IfIndex, Instant};
 
 // ---------------------------------------------------------------------------------------------------------------------
