@@ -10,7 +10,8 @@ use std::time::Duration;
 
 // The numbers that the rest of the crate needs; nothing else of libc leaves this file.
 pub(crate) use libc::{
-    AF_UNSPEC, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, ENOBUFS, ENODEV, EOPNOTSUPP, EPERM, EROFS, MSG_TRUNC,
+    AF_UNSPEC, EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, ENOBUFS, ENODEV, EOPNOTSUPP, EPERM,
+    EROFS, MSG_TRUNC,
 };
 use vrrp_core::{IfIndex, Instant};
 

@@ -8,7 +8,7 @@
 //!   so that its own ARP questions do not say that a virtual address is at the parent's MAC address. Both are set back when
 //!   the last of the parent's interfaces goes. IPv6 does so without a setting. Another interface of the host on the same
 //!   link needs the same `arp_ignore`: see [`Settings`].
-//! - On the macvlan `arp_ignore` is 1, or it would answer for the parent's addresses; `rp_filter` is 2, since answers leave
+//! - On the macvlan `arp_ignore` is 1, over IPv6 8, or it would answer for the host's other addresses; `rp_filter` is 2, since answers leave
 //!   through the parent; nothing is derived from its MAC address (§7.4): no link-local address, no autoconfiguration.
 //!
 //! It is up only while the virtual router is Active: an interface that is down takes no frames that are sent to the virtual
@@ -183,7 +183,8 @@ impl VirtualMacInterface {
     /// [`Error::MissingCapability`].
     pub fn set_up(&self, up: bool) -> Result<(), Error> {
         let result = self.virtual_macs.lock().netlink.set_up(self.index, up);
-        let busy = |error: &Error| error.raw_os_error() == Some(sys::EBUSY);
+        // Linux has changed its mind about the number.
+        let busy = |error: &Error| matches!(error.raw_os_error(), Some(sys::EBUSY | sys::EADDRINUSE));
         result.map_err(|error| {
             let way_out = busy(&error).then(|| {
                 let mac = mac_text(self.mac);
@@ -235,7 +236,14 @@ const fn own_settings(family: Family) -> &'static [(Setting, i32)] {
             &[(Setting::ArpIgnore, 1), (Setting::ArpFilter, 0), (Setting::RpFilter, 2), (Setting::DisableIpv6, 1)]
         }
         Family::V6 => {
-            &[(Setting::DisableIpv6, 0), (Setting::AcceptRa, 0), (Setting::Autoconf, 0), (Setting::AcceptDad, 0)]
+            // Or it would answer for the host's IPv4 addresses, those of the IPv4 virtual router too.
+            &[
+                (Setting::ArpIgnore, 8),
+                (Setting::DisableIpv6, 0),
+                (Setting::AcceptRa, 0),
+                (Setting::Autoconf, 0),
+                (Setting::AcceptDad, 0),
+            ]
         }
     }
 }
