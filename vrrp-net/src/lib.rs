@@ -39,7 +39,7 @@
 //!
 //! # The parts
 //!
-//! [`AdvertSocket`], [`LinkSocket`], [`VirtualMacs`], [`frame`], [`netlink`], [`sysctl`]: what the driver is
+//! [`AdvertSocket`], [`LinkSocket`], [`VirtualMacs`], [`frame`], [`netlink`], [`sysctl`], [`tracking`]: what the driver is
 //! made of, for programs that bind [`vrrp_core`] to the kernel in their own way. With the feature `lab` also hosts, cables and captures for tests.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
@@ -58,6 +58,7 @@ mod socket;
 #[allow(unsafe_code)]
 mod sys;
 pub mod sysctl;
+pub mod tracking;
 mod vmac;
 
 pub use config::RouterConfig;

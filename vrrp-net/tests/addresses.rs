@@ -230,7 +230,7 @@ fn both_families_go_in_one_batch() {
         let mut netlink = a.netlink().unwrap();
         let before = netlink.addresses(None).unwrap().len();
         let six = |low: u16| VirtualAddr::host(IpAddr::from([0x2001, 0xdb8, 9, 0, 0, 0, 0, low])).unwrap();
-        let address = |at: u16| if at % 2 == 0 { number(at.into()) } else { six(at) };
+        let address = |at: u16| if at.is_multiple_of(2) { number(at.into()) } else { six(at) };
         let requests: Vec<_> = (1..=500).map(|at| AddressRequest::new(a0.index(), address(at))).collect();
         let changes: Vec<_> = requests.iter().map(|request| AddressChange::Set(*request)).collect();
         for chunk in changes.chunks(Netlink::ADDRESS_BATCH) {
