@@ -3,7 +3,7 @@
 mod net;
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use net::{eventually, labs, two_hosts};
 use vrrp_core::{IfIndex, VirtualAddr};
@@ -243,36 +243,77 @@ fn both_families_go_in_one_batch() {
     }
 }
 
-/// Not a test of speed: it shows what it costs, for `cargo test --release -- --ignored --nocapture`.
+/// Not a test of speed: it shows what it costs, beside the bare kernel, for
+/// `cargo test --release --test addresses -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn what_five_thousand_addresses_cost() {
     for lab in labs() {
         let (a, a0, ..) = two_hosts(&lab);
         let mut netlink = a.netlink().unwrap();
-        let requests = |from: u32| {
-            (from..from + 5000).map(|at| AddressRequest {
-                lifetime: Some(60),
-                address: number(at),
-                ..request(a0.index(), "192.0.2.9")
-            })
-        };
-        let changes: Vec<_> = requests(1).map(AddressChange::Set).collect();
-        let removals: Vec<_> = requests(1).map(|request| request.removal()).collect();
-        let mut measure = |what: &str, changes: &[AddressChange]| {
-            let started = Instant::now();
-            let mut longest = std::time::Duration::ZERO;
-            for chunk in changes.chunks(Netlink::ADDRESS_BATCH) {
+        // AF_NETLINK, SOCK_RAW, NETLINK_ROUTE
+        let bare = socket2::Socket::from(a.socket(16, 3, 0).unwrap());
+        let renewed = AddressRequest { lifetime: Some(60), ..request(a0.index(), "192.0.2.9") };
+        let requests: Vec<_> = (1..=5000).map(|at| AddressRequest { address: number(at), ..renewed }).collect();
+        let changes: Vec<_> = requests.iter().map(|request| AddressChange::Set(*request)).collect();
+        let removals: Vec<_> = requests.iter().map(AddressRequest::removal).collect();
+        let mut measure = |changes: &[AddressChange], batch: usize| {
+            let (started, mut longest) = (Instant::now(), Duration::ZERO);
+            for chunk in changes.chunks(batch) {
                 let turn = Instant::now();
                 assert!(netlink.change_addresses(chunk).unwrap().iter().all(Result::is_ok));
                 longest = longest.max(turn.elapsed());
             }
-            eprintln!("{what}: {:?}, the longest batch {longest:?}", started.elapsed());
+            (started.elapsed(), longest)
         };
-        for _ in 0..3 {
-            measure("5000 added", &changes);
-            measure("5000 renewed", &changes);
-            measure("5000 removed", &removals);
+        for _ in 0..5 {
+            // The same in messages that were made before, and of whose answers nothing is read but their length.
+            let batches: Vec<Vec<u8>> =
+                requests.chunks(200).map(|batch| batch.iter().flat_map(bare_message).collect()).collect();
+            let started = Instant::now();
+            for batch in &batches {
+                assert_eq!(bare.send(batch).unwrap(), batch.len());
+                let mut room = [0_u8; 64 * 1024];
+                for _ in 0..200 {
+                    std::io::Read::read(&mut &bare, &mut room).unwrap();
+                }
+            }
+            let floor = started.elapsed();
+            for batch in [Netlink::ADDRESS_BATCH, 25] {
+                measure(&removals, batch);
+                let (added, longest) = measure(&changes, batch);
+                let (renewed, _) = measure(&changes, batch);
+                let (removed, _) = measure(&removals, batch);
+                eprintln!(
+                    "bare {floor:?}; by {batch}: added {added:?} (longest batch {longest:?}), renewed {renewed:?}, \
+                     removed {removed:?}"
+                );
+            }
         }
     }
+}
+
+/// `RTM_NEWADDR` with the same attributes.
+fn bare_message(request: &AddressRequest) -> Vec<u8> {
+    let IpAddr::V4(address) = request.address.address() else { panic!("IPv4 only") };
+    let attribute = |kind: u16, value: &[u8]| {
+        let mut bytes =
+            [&(4 + u16::try_from(value.len()).unwrap()).to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let lifetimes = [60_u32.to_ne_bytes(), 60_u32.to_ne_bytes(), [0; 4], [0; 4]].concat();
+    let body = [
+        vec![2, 32, 0, 0],
+        request.interface.get().to_ne_bytes().to_vec(),
+        attribute(2, &address.octets()),
+        attribute(1, &address.octets()),
+        attribute(8, &[0; 4]),
+        attribute(6, &lifetimes),
+        attribute(11, &[MARK]),
+    ]
+    .concat();
+    // REQUEST, ACK, REPLACE, CREATE
+    let length = u32::try_from(16 + body.len()).unwrap().to_ne_bytes();
+    [&length[..], &20_u16.to_ne_bytes(), &0x505_u16.to_ne_bytes(), &[0; 8], &body].concat()
 }

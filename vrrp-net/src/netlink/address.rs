@@ -316,8 +316,11 @@ impl InterfaceAddress {
 }
 
 impl Netlink {
-    /// So many changes go into one send. A caller with a loop to keep turning gives
-    /// [`change_addresses`](Self::change_addresses) no more than this at once.
+    /// At most so many changes go into one send.
+    ///
+    /// The kernel works while it is sent, and the more IPv4 addresses an interface has, the longer: near 5,000 a batch of
+    /// this size took some 25 ms, one of 25 some 5 ms, and the whole the same time either way. A caller with a loop to keep
+    /// turning gives [`change_addresses`](Self::change_addresses) few at once.
     pub const ADDRESS_BATCH: usize = super::BATCH;
 
     /// Carry out many changes, at most [`ADDRESS_BATCH`](Self::ADDRESS_BATCH) in one send, and tell for each in its place
