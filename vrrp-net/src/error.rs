@@ -72,7 +72,7 @@ pub enum Error {
     },
 
     /// The kernel refused a netlink request.
-    #[error("{operation}: {source}{}", Words(.words))]
+    #[error("{operation}: {source}{}{}", Words(.words), WayOut(.way_out))]
     Refused {
         /// What was asked, with the value: `add address 192.0.2.100/24 to interface 2`.
         operation: String,
@@ -80,6 +80,8 @@ pub enum Error {
         words: Option<String>,
         /// The error number.
         source: io::Error,
+        /// What would help, where that is known.
+        way_out: Option<String>,
     },
 
     /// The kernel's answer to a netlink request did not arrive: whether it was done is unknown until the state is dumped.
@@ -87,6 +89,57 @@ pub enum Error {
     Unanswered {
         /// What was asked, with the value.
         operation: String,
+    },
+
+    /// An address that cannot be on an interface as asked for.
+    #[error("address {address} cannot be set like this: {problem}")]
+    BadAddress {
+        /// The address.
+        address: vrrp_core::VirtualAddr,
+        /// What is wrong.
+        problem: String,
+    },
+
+    /// The kernel has an address otherwise than asked for: it is too old, or somebody has changed it since.
+    #[error("address {address}: the kernel has another {what} than asked for")]
+    NotKept {
+        /// The address.
+        address: vrrp_core::VirtualAddr,
+        /// What differs, with the Linux version that is needed if not every one has it.
+        what: &'static str,
+    },
+
+    /// A name that no interface, or no label of an address, can have.
+    #[error(
+        "{name:?} cannot be the {what}: 1 to 15 octets, without NUL; in an interface's also no white space, `/` or `:`"
+    )]
+    BadName {
+        /// The name.
+        name: String,
+        /// What it was to be the name of.
+        what: &'static str,
+    },
+
+    /// An interface that is in the way of one that is to be made.
+    #[error("interface {name:?} is there already, as {what}: delete it, or choose another name for the virtual MAC's")]
+    InterfaceExists {
+        /// Its name.
+        name: String,
+        /// What it is, and why it cannot be adopted.
+        what: String,
+    },
+
+    /// A setting of the kernel that could not be changed.
+    #[error("set {file} to {value}: {source}. {way_out}")]
+    Setting {
+        /// The file below `/proc/sys`.
+        file: String,
+        /// What it was to be.
+        value: i32,
+        /// The error number.
+        source: io::Error,
+        /// What to set by hand.
+        way_out: String,
     },
 
     /// A virtual router that cannot be run like this.
@@ -140,6 +193,16 @@ impl Error {
         Self::Io { operation: operation.into(), source }
     }
 
+    /// A refusal with what would help, if it is known and there is nothing better yet.
+    pub(crate) fn with_way_out(self, help: Option<String>) -> Self {
+        match self {
+            Self::Refused { operation, words, source, way_out } => {
+                Self::Refused { operation, words, source, way_out: way_out.or(help) }
+            }
+            other => other,
+        }
+    }
+
     /// As [`io`](Self::io), unless it was a refusal for want of `capability`, which this process does not have.
     pub(crate) fn privileged(operation: impl Into<String>, capability: Capability, source: io::Error) -> Self {
         let operation = operation.into();
@@ -155,7 +218,10 @@ impl Error {
     /// The system's error number, if there is one.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            Self::Refused { source, .. } | Self::Forbidden { source, .. } | Self::Io { source, .. } => {
+            Self::Refused { source, .. }
+            | Self::Forbidden { source, .. }
+            | Self::Io { source, .. }
+            | Self::Setting { source, .. } => {
                 source.raw_os_error()
             }
             Self::UnknownInterface { .. }
@@ -164,6 +230,10 @@ impl Error {
             | Self::WrongDescriptor { .. }
             | Self::NotEthernet { .. }
             | Self::Unanswered { .. }
+            | Self::BadAddress { .. }
+            | Self::NotKept { .. }
+            | Self::BadName { .. }
+            | Self::InterfaceExists { .. }
             | Self::Config(_)
             | Self::OwnAddress { .. }
             | Self::AddressTaken { .. }
@@ -231,6 +301,18 @@ impl fmt::Display for Words<'_> {
     }
 }
 
+/// What would help as the tail of a message.
+struct WayOut<'a>(&'a Option<String>);
+
+impl fmt::Display for WayOut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(way_out) => write!(f, ": {way_out}"),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,9 +335,11 @@ mod tests {
     fn a_refusal_carries_the_kernels_words() {
         let source = io::Error::from_raw_os_error(22);
         let words = Some("Invalid prefix length".to_owned());
-        let error = Error::Refused { operation: "add address 192.0.2.1/24".to_owned(), words, source };
+        let error = Error::Refused { operation: "add address 192.0.2.1/24".to_owned(), words, source, way_out: None };
         let text = "add address 192.0.2.1/24: Invalid argument (os error 22) (kernel: Invalid prefix length)";
         assert_eq!(error.to_string(), text);
+        let helped = error.with_way_out(Some("use 24".to_owned()));
+        assert_eq!(helped.to_string(), format!("{text}: use 24"));
     }
 
     #[test]

@@ -40,8 +40,9 @@
 //!
 //! # The parts
 //!
-//! [`AdvertSocket`] with its [`filter`], [`LinkSocket`] with its [`frame`]s, [`netlink`]: what the driver is made of, for programs that bind
-//! [`vrrp_core`] to the kernel in their own way. With the feature `lab` also hosts, cables and captures for tests.
+//! [`AdvertSocket`] with its [`filter`], [`LinkSocket`] with its [`frame`]s, [`VirtualMacs`], [`netlink`], [`sysctl`],
+//! [`tracking`]: what the driver is made of, for programs that bind [`vrrp_core`] to the kernel in their own way. With the
+//! feature `lab` also hosts, cables and captures for tests.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -59,9 +60,12 @@ pub mod netlink;
 mod socket;
 #[allow(unsafe_code)]
 mod sys;
+pub mod sysctl;
 mod thread;
 #[cfg(feature = "tokio")]
 mod tokio;
+pub mod tracking;
+mod vmac;
 
 #[cfg(feature = "tokio")]
 pub use crate::tokio::AsyncDriver;
@@ -72,6 +76,7 @@ pub use lease::Lease;
 pub use link_socket::{Announcement, LinkSocket};
 pub use socket::{AdvertSocket, Datagrams, MAX_ADVERT_LEN, Outgoing, ReceiveBuffer};
 pub use thread::{DriverThread, ThreadOptions};
+pub use vmac::{VirtualMacInterface, VirtualMacs};
 pub use vrrp_core;
 
 /// Now, on the clock that everything here is timed by: `CLOCK_BOOTTIME`, which goes on while the host is suspended.

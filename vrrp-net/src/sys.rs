@@ -10,7 +10,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 // The numbers that the rest of the crate needs; nothing else of libc leaves this file.
-pub(crate) use libc::{AF_UNSPEC, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, ENOBUFS, ENODEV, EPERM, MSG_TRUNC};
+pub(crate) use libc::{
+    AF_UNSPEC, EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, ENOBUFS, ENODEV, EOPNOTSUPP, EPERM,
+    EROFS, MSG_TRUNC,
+};
 use vrrp_core::{IfIndex, Instant};
 
 use crate::filter::Instruction;
