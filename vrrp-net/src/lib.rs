@@ -37,6 +37,11 @@
 //! `CAP_NET_RAW` for the sockets and `CAP_NET_ADMIN` for the addresses; [`Driver::new`] says which one is missing. Neither
 //! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`.
 //!
+//! # When the process dies
+//!
+//! The [`guardian`] is a small process that removes the addresses and resigns at once; without it the lease ends, and the
+//! peers wait for Active_Down_Interval.
+//!
 //! # The parts
 //!
 //! [`AdvertSocket`], [`LinkSocket`], [`frame`], [`netlink`]: what the driver is made of, for programs that bind
@@ -48,6 +53,7 @@ mod config;
 mod driver;
 mod error;
 pub mod frame;
+pub mod guardian;
 mod interface;
 #[cfg(feature = "lab")]
 pub mod lab;
@@ -61,6 +67,7 @@ mod sys;
 pub use config::RouterConfig;
 pub use driver::{ADDRESS_MARK, Driver, DriverEvent};
 pub use error::{Capability, Error};
+pub use guardian::Guardian;
 pub use lease::Lease;
 pub use link_socket::LinkSocket;
 pub use socket::{AdvertSocket, MAX_ADVERT_LEN, MAX_DATAGRAM_LEN};

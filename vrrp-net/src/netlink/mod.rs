@@ -23,6 +23,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 pub use self::address::{AddressChange, AddressRequest, InterfaceAddress, Neighbor};
 use self::attribute::{Attributes, Message, Messages, u32_at};
+pub(crate) use self::link::indexed;
 pub use self::link::{BridgePortFlags, Link, VethEnd};
 pub use self::monitor::{Change, Monitor};
 use crate::error::{Capability, Error};
