@@ -877,6 +877,28 @@ pub(crate) mod guardian {
         }
 
         #[test]
+        fn all_other_descriptors_are_closed_also_before_close_range() {
+            let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+            let mut kept = [-1, one.as_raw_fd(), other.as_raw_fd()];
+            kept.sort_unstable();
+            for close in [close_others, close_listed] as [fn(&[libc::c_int]); 2] {
+                // SAFETY: the child makes system calls only, and ends; the parent waits for it.
+                let status = unsafe {
+                    let pid = libc::fork();
+                    if pid == 0 {
+                        close(&kept);
+                        let wrong = (0..4096).any(|fd| (libc::fcntl(fd, libc::F_GETFD) >= 0) != kept.contains(&fd));
+                        libc::_exit(i32::from(wrong));
+                    }
+                    let mut status = -1;
+                    libc::waitpid(pid, &raw mut status, 0);
+                    status
+                };
+                assert_eq!(status, 0);
+            }
+        }
+
+        #[test]
         fn numbers_are_read_whole_or_not_at_all() {
             assert_eq!((number(b"120", 10), number(b"ff", 16), number(b"0", 10)), (Some(120), Some(255), Some(0)));
             assert_eq!((number(b"", 10), number(b"..", 10), number(b"1f", 10)), (None, None, None));

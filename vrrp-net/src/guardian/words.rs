@@ -281,6 +281,51 @@ mod tests {
     }
 
     #[test]
+    fn a_signed_farewell_is_later_than_the_advertisement_and_earlier_than_the_next() {
+        use vrrp_core::hmac::{Authenticator, Config, Key, KeyId, Keys, WallClock};
+        use vrrp_core::wire::{Discard, Envelope, Expected};
+
+        let version = Version::V3(Family::V4);
+        let (mut router, id) = active(version);
+        let wall = WallClock::new(1_795_173_231, 0);
+        let config = Config::new(
+            Keys::new(KeyId::new(1).unwrap(), Key::new(&[7; 32]).unwrap()),
+            router.params(id).unwrap().advert_interval(),
+        );
+        // The clock stands still, so that the order is all by the tie breaker.
+        router.set_wall_clock(Instant::ZERO, wall);
+        router.set_hmac(id, Some(config.clone())).unwrap();
+        let claim = Claim { priority: Some(Priority::new(150).unwrap()), interval: vrrp_core::Interval::DEFAULT };
+        let mut advert = || {
+            let mut buffer = [0; ADVERT];
+            let len = router.build_advert(id, claim, &mut buffer).unwrap().len;
+            let mut farewell = Farewell::new();
+            farewell.resign(&mut router, id, IfIndex::new(2).unwrap(), &[], 255).unwrap();
+            (buffer[..len].to_vec(), packets(&farewell).into_iter().map(|it| it.1[20..].to_vec()).collect::<Vec<_>>())
+        };
+        let ((first, farewell), (second, _)) = (advert(), advert());
+        let envelope = Envelope { source: address("192.0.2.1"), destination: Family::V4.group(), ttl: Some(255) };
+        let addresses = [address("192.0.2.100")];
+        let mut expected = Expected::new(version, Vrid::new(51).unwrap());
+        expected.addresses = &addresses;
+        let receive = |receiver: &mut Authenticator, payload: &[u8]| {
+            let received = receiver.receive(wall, &envelope, payload, &expected)?;
+            receiver.commit(received.pending);
+            Ok::<_, Discard>(())
+        };
+        // The process dies after the first advertisement.
+        let mut receiver = Authenticator::new(config.clone());
+        for payload in [&first, &farewell[0], &farewell[1]] {
+            receive(&mut receiver, payload).unwrap();
+        }
+        // Or it goes on; then that farewell is of no use any more.
+        let mut receiver = Authenticator::new(config);
+        receive(&mut receiver, &first).unwrap();
+        receive(&mut receiver, &second).unwrap();
+        assert_eq!(receive(&mut receiver, &farewell[0]), Err(Discard::AuthExtReplay));
+    }
+
+    #[test]
     fn a_packet_that_cannot_be_is_an_error_with_the_reason() {
         let interface = IfIndex::new(7).unwrap();
         let mut farewell = Farewell::new();

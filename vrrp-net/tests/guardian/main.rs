@@ -221,7 +221,7 @@ fn ipv6_and_unicast_peers_are_served_as_well() {
     place.victim("unicast").kill();
     assert_farewell(&place.wait_for_adverts(4)[2..], "2001:db8::1");
     assert!(!place.serves());
-    // Nothing more comes, and nothing of it was heard by the host that sent it: multicast is not looped back.
+    // And nothing more comes.
     std::thread::sleep(A_WHILE);
     assert_eq!(place.adverts().len(), 4);
 }
@@ -412,6 +412,36 @@ fn what_was_armed_last_is_what_counts() {
     assert!(!place.serves());
     std::thread::sleep(A_WHILE);
     assert_eq!(place.adverts().len(), 2);
+}
+
+#[test]
+fn one_that_dies_while_it_writes_leaves_a_complete_farewell() {
+    let Some(place) = place() else { return };
+    let mut of_each = [0; 2];
+    for round in 1..=50 {
+        let mut victim = place.victim("restless");
+        // At another point of its work each time.
+        std::thread::sleep(Duration::from_micros(37 * round));
+        victim.kill();
+        assert!(eventually(|| victim.guardian_is_gone()));
+        let seen = usize::try_from(2 * round).unwrap();
+        let adverts = place.wait_for_adverts(seen).split_off(seen - 2);
+        let said: Vec<_> = adverts.iter().map(|it| (it.vrid, it.priority, it.interval)).collect();
+        let which = usize::from(said[0].0 == 52);
+        assert!(said == [(51, 150, 1), (51, 0, 1)] || said == [(52, 150, 1), (52, 0, 1)], "{said:?}");
+        assert!(!place.serves());
+        of_each[which] += 1;
+    }
+    eprintln!("of two that were armed in turn: {of_each:?}");
+}
+
+#[test]
+fn spawning_among_busy_threads_neither_hangs_nor_leaks() {
+    let Some(place) = place() else { return };
+    let mut victim = place.victim("threads");
+    victim.tell("spawn");
+    eprintln!("{}", victim.reads("spawned "));
+    assert!(place.adverts().is_empty());
 }
 
 #[test]

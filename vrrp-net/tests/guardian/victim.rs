@@ -56,6 +56,13 @@ fn victim() {
     }
     assert!(guardian.is_alive());
     println!("\nguardian={}", guardian.process_id());
+    if let (true, [one, other]) = (role == "restless", &services[..]) {
+        loop {
+            for service in [one, other] {
+                guardian.arm(0, &service.removal, &service.farewell).unwrap();
+            }
+        }
+    }
 
     let mut word = String::new();
     std::io::stdin().read_line(&mut word).unwrap();
@@ -101,6 +108,7 @@ fn victim() {
             println!("\nguardian={}", another.process_id());
             sleep();
         }
+        "spawn" => spawn_among_threads(),
         "share sockets" => {
             println!("\nheir={}", heir());
             sleep();
@@ -116,6 +124,37 @@ fn sleep() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(1000));
     }
+}
+
+/// Spawns many guardians while other threads hold the locks of allocator and standard output most of the time.
+fn spawn_among_threads() {
+    for _ in 0..4 {
+        std::thread::spawn(|| {
+            loop {
+                let texts: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+                print!("{}", &texts.concat()[..1]);
+            }
+        });
+    }
+    let held = || {
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        (fds, maps.lines().filter(|line| line.contains(" rw-s ")).count())
+    };
+    let before = held();
+    let mut times: Vec<Duration> = (0..100)
+        .map(|_| {
+            let started = std::time::Instant::now();
+            let guardian = Guardian::spawn().unwrap();
+            let took = started.elapsed();
+            assert!(guardian.is_alive());
+            guardian.dismiss();
+            took
+        })
+        .collect();
+    assert_eq!(held(), before, "descriptors and shared mappings");
+    times.sort_unstable();
+    println!("\nspawned 100 guardians among 4 threads: median {:?}, most {:?}", times[50], times[99]);
 }
 
 /// Starts a process that has all sockets of this one, as a fork would have.
@@ -155,6 +194,10 @@ fn services(role: &str) -> Vec<Service> {
             service(0, 51, (1..=5000).map(v4).collect(), &[], "eth0"),
             service(8191, 52, vec!["192.0.2.100".parse().unwrap()], &[], "eth0"),
         ],
+        "restless" => {
+            let address = || vec!["192.0.2.100".parse().unwrap()];
+            vec![service(0, 51, address(), &[], "eth0"), service(0, 52, address(), &[], "eth0")]
+        }
         "macvlan" => {
             let mut netlink = Netlink::open().unwrap();
             let eth0 = netlink.link_by_name("eth0").unwrap().index;
