@@ -270,12 +270,15 @@ pub(crate) mod guardian {
     //! just made the fork by it, so that not even the dynamic linker has anything left to do. What it needs is in
     //! [`Given`], on its stack, and in the shared memory; all other memory of the parent it gives back.
 
+    use std::convert::Infallible;
     use std::io;
     use std::mem;
     use std::net::IpAddr;
     use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
     use std::ptr::{self, NonNull};
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    use std::sync::mpsc;
+    use std::thread::JoinHandle;
     use std::time::Duration;
 
     use super::{check, milliseconds_up, owned};
@@ -285,7 +288,48 @@ pub(crate) mod guardian {
 
     /// Zeroed memory that a forked child shares. Pages cost nothing until they are written to.
     #[derive(Debug)]
-    pub(crate) struct SharedMemory(Window);
+    pub(crate) struct SharedMemory {
+        window: Window,
+        pledge: Option<Pledge>,
+    }
+
+    /// A thread that holds [`Robust`].
+    #[derive(Debug)]
+    struct Pledge {
+        /// Dropped to end it.
+        stop: mpsc::Sender<Infallible>,
+        thread: JoinHandle<()>,
+        /// The process that has the thread; a fork of it has this value only.
+        process: u32,
+    }
+
+    /// A robust futex in the shared memory: the kernel marks it and wakes its waiter when the thread that holds it dies.
+    ///
+    /// It does so before it frees the memory of the process, which takes a quarter of a second for a gigabyte, while
+    /// descriptors are closed after that. It must be here, and not in private memory, which the OOM killer takes away first.
+    #[repr(C)]
+    struct Robust {
+        /// `struct robust_list_head` (linux/futex.h): the only entry, where from there its futex is, and none pending.
+        first: usize,
+        offset: libc::c_long,
+        pending: usize,
+        /// The entry: the next one, which is the head again.
+        entry: usize,
+        /// The number of the thread, 0 if none; and the flags of the kernel.
+        futex: AtomicU32,
+    }
+
+    /// Octets before it, which are for words; and those of words and itself together.
+    const ROBUST: usize = 64;
+    const HEADER: usize = 128;
+    const _: () = assert!(ROBUST + size_of::<Robust>() <= HEADER);
+
+    /// The first word that is not used here, but for the words below 8.
+    pub(crate) const FIRST_WORD: usize = HEADER / size_of::<u64>();
+
+    const FUTEX_WAITERS: u32 = 0x8000_0000;
+    const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
+    const FUTEX_TID: u32 = 0x3fff_ffff;
 
     /// The same memory for reading. It checks every place, since the one who wrote it may have died of corrupt memory.
     ///
@@ -313,23 +357,61 @@ pub(crate) mod guardian {
                 return Err(io::Error::last_os_error());
             }
             let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-            Ok(Self(Window { start, length }))
+            Ok(Self { window: Window { start, length }, pledge: None })
+        }
+
+        /// Start a thread that sleeps until the memory is dropped or [`take_back`](Self::take_back) is called, and whose
+        /// death the child notices first of all.
+        pub(crate) fn pledge(&mut self) -> io::Result<()> {
+            /// The window for the thread.
+            struct Sent(Window);
+            // SAFETY: it is memory, which the thread uses atomically or before it says that it is ready; and `take_back`
+            // waits for its end before the memory goes.
+            unsafe impl Send for Sent {}
+
+            let sent = Sent(self.window);
+            let (ready, is_ready) = mpsc::channel();
+            let (stop, stopped) = mpsc::channel::<Infallible>();
+            let thread = std::thread::Builder::new().name("vrrp-guarded".to_owned()).stack_size(64 * 1024);
+            let thread = thread.spawn(move || {
+                // All of it, not its field alone.
+                let Sent(window) = { sent };
+                let restore = hold(&window);
+                let _ = ready.send(());
+                // Until the sender is dropped: nothing is ever sent.
+                let _ = stopped.recv();
+                release(&window, restore);
+            })?;
+            self.pledge = Some(Pledge { stop, thread, process: std::process::id() });
+            is_ready.recv().map_err(|_| io::ErrorKind::BrokenPipe.into())
+        }
+
+        /// End the thread, and have the child go by its descriptors again.
+        pub(crate) fn take_back(&mut self) {
+            let Some(Pledge { stop, thread, process }) = self.pledge.take() else { return };
+            if process == std::process::id() {
+                drop(stop);
+                let _ = thread.join();
+            } else {
+                // There is no such thread here.
+                mem::forget((stop, thread));
+            }
         }
 
         /// Octets.
         pub(crate) fn len(&self) -> usize {
-            self.0.length
+            self.window.length
         }
 
         /// The memory as the child sees it. For tests.
         #[cfg(test)]
         pub(crate) fn window(&self) -> Window {
-            self.0
+            self.window
         }
 
         /// Set a word, after everything written before. Returns whether there is such a word.
         pub(crate) fn store(&mut self, word: usize, value: u64) -> bool {
-            let atomic = self.0.word(word);
+            let atomic = self.window.word(word);
             // SAFETY: `word` gives an aligned place inside of the mapping, which this borrow keeps alive; words are
             // accessed atomically only.
             atomic.map(|it| unsafe { AtomicU64::from_ptr(it) }.store(value, Ordering::Release)).is_some()
@@ -337,7 +419,7 @@ pub(crate) mod guardian {
 
         /// Write octets. Returns whether they have room.
         pub(crate) fn write(&mut self, offset: usize, octets: &[u8]) -> bool {
-            let place = self.0.place(offset, octets.len());
+            let place = self.window.place(offset, octets.len());
             // SAFETY: `place` gives as many octets inside of the mapping, which cannot overlap a slice of the program's.
             // The child reads them once a word says so, and never while this process is alive or before that.
             place.map(|to| unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), to, octets.len()) }).is_some()
@@ -346,9 +428,43 @@ pub(crate) mod guardian {
 
     impl Drop for SharedMemory {
         fn drop(&mut self) {
+            self.take_back();
             // SAFETY: mapped by `new`, and nothing borrows it any more: windows live in the child, which has a mapping of
             // its own.
-            unsafe { libc::munmap(self.0.start.as_ptr().cast(), self.0.length) };
+            unsafe { libc::munmap(self.window.start.as_ptr().cast(), self.window.length) };
+        }
+    }
+
+    /// Have the calling thread hold the futex. Returns what [`release`] needs.
+    fn hold(window: &Window) -> (usize, usize) {
+        let (robust, mut head, mut length) = (window.robust(), 0_usize, 0_usize);
+        // SAFETY: nobody else writes to this part of the memory, which is aligned and has room for it (see `HEADER`) and
+        // outlives this thread. The kernel reads it at the thread's end. The C library has a list of its own for
+        // each thread, empty for this one, which is put back at the end.
+        unsafe {
+            libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut length);
+            (*robust).first = (&raw const (*robust).entry).addr();
+            (*robust).entry = (&raw const (*robust).first).addr();
+            (*robust).offset = (mem::offset_of!(Robust, futex) - mem::offset_of!(Robust, entry)) as libc::c_long;
+            let own = size_of::<[usize; 3]>();
+            if libc::syscall(libc::SYS_set_robust_list, robust, own) == 0
+                && let Some(futex) = window.futex()
+            {
+                let thread = u32::try_from(libc::syscall(libc::SYS_gettid)).unwrap_or(0);
+                futex.store(thread & FUTEX_TID, Ordering::Release);
+            }
+        }
+        (head, length)
+    }
+
+    /// Have the calling thread give the futex back, and wake who waits for it.
+    fn release(window: &Window, (head, length): (usize, usize)) {
+        let Some(futex) = window.futex() else { return };
+        futex.store(0, Ordering::Release);
+        // SAFETY: the list is the C library's own of this thread, and the futex is in the mapping.
+        unsafe {
+            libc::syscall(libc::SYS_set_robust_list, head, length);
+            libc::syscall(libc::SYS_futex, futex.as_ptr(), libc::FUTEX_WAKE, 1);
         }
     }
 
@@ -363,6 +479,19 @@ pub(crate) mod guardian {
         pub(crate) fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
             // SAFETY: as many octets inside of the mapping, and of any alignment; the writer is dead or waits.
             self.place(offset, N).map(|from| unsafe { from.cast::<[u8; N]>().read_unaligned() })
+        }
+
+        /// Null if there is no room for it, which cannot be.
+        fn robust(&self) -> *mut Robust {
+            self.place(ROBUST, size_of::<Robust>()).map_or(ptr::null_mut(), <*mut u8>::cast)
+        }
+
+        /// The futex, atomically.
+        fn futex(&self) -> Option<&AtomicU32> {
+            let robust = NonNull::new(self.robust())?;
+            // SAFETY: an aligned place inside of the mapping, which is there as long as windows are; see the type. The futex
+            // is accessed atomically only.
+            Some(unsafe { AtomicU32::from_ptr(&raw mut (*robust.as_ptr()).futex as *mut u32) })
         }
 
         fn word(&self, word: usize) -> Option<*mut u64> {
@@ -427,7 +556,7 @@ pub(crate) mod guardian {
         let (four, six, route) = (with.four.as_raw_fd(), number(&with.six), with.route.as_raw_fd());
         let mut kept = [control, parent, four, six, route];
         kept.sort_unstable();
-        let given = Given { memory: memory.0, control, parent, four, six, route, kept, arguments: arguments() };
+        let given = Given { memory: memory.window, control, parent, four, six, route, kept, arguments: arguments() };
         // SAFETY: the sets are valid to write to and to read. All arguments of clone are 0, in which order ever this
         // architecture has them: a fork without a signal at its end. The child, `live` included, does what the module says,
         // on a copy of this stack, and never returns.
@@ -508,23 +637,46 @@ pub(crate) mod guardian {
 
     /// Wait for the end of the parent or its word.
     ///
-    /// Both ways are needed. A child that the program forked keeps the socket open: then the process descriptor tells.
-    /// A program that calls exec goes on, but what it ran does not: then the socket tells, which is closed on exec.
+    /// Each of three ways is needed. The futex tells before the memory of a dead process is freed. A program that calls
+    /// exec goes on, but what it ran does not: without the futex the socket tells, which is closed on exec. A child that
+    /// the program forked keeps the socket open: then the process descriptor tells.
     pub(crate) fn wait(given: &Given) -> Wake {
         loop {
+            let futex = given.memory.futex();
+            let held = futex.map_or(0, |futex| futex.load(Ordering::Acquire));
+            let died = held & FUTEX_OWNER_DIED != 0;
+            let (at_once, forever) = (libc::timespec { tv_sec: 0, tv_nsec: 0 }, ptr::null());
+            let limit = if held == 0 || held == FUTEX_WAITERS { forever } else { &raw const at_once };
             let watch = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
             let mut polled = [watch(given.control), watch(given.parent)];
-            // SAFETY: two pollfd, valid for the call; neither time nor mask is given. One with the number -1 is ignored.
-            let found = unsafe {
-                libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), 2, ptr::null::<u8>(), ptr::null::<u8>(), 8)
-            };
+            // SAFETY: two pollfd, and a time or none, valid for the call; no mask is given. The number -1 is ignored.
+            let found = unsafe { libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), 2, limit, ptr::null::<u8>(), 8) };
             // The word first: a parent that said it and ended at once said it.
             match hear(given.control) {
                 Some(wake) => return wake,
-                None if polled[1].revents != 0 => return Wake::Act,
+                None if died || polled[1].revents != 0 => return Wake::Act,
                 None if found < 0 => pause(),
                 None => {}
             }
+            if let Some(futex) = futex.filter(|_| !limit.is_null()) {
+                sleep_on(futex);
+            }
+        }
+    }
+
+    /// Wait until the thread that holds the futex dies or releases it, or for a second: then the descriptors are looked at
+    /// once more.
+    fn sleep_on(futex: &AtomicU32) {
+        let before = futex.fetch_or(FUTEX_WAITERS, Ordering::AcqRel);
+        if before & FUTEX_OWNER_DIED != 0 || before & FUTEX_TID == 0 {
+            return;
+        }
+        let (expected, limit) = (before | FUTEX_WAITERS, libc::timespec { tv_sec: 1, tv_nsec: 0 });
+        // SAFETY: the futex is in memory that is mapped for good, and the time is valid for the call.
+        let woken =
+            unsafe { libc::syscall(libc::SYS_futex, futex.as_ptr(), libc::FUTEX_WAIT, expected, &raw const limit) };
+        if woken < 0 && !matches!(errno(), libc::EAGAIN | libc::ETIMEDOUT | libc::EINTR) {
+            pause();
         }
     }
 
@@ -850,7 +1002,7 @@ pub(crate) mod guardian {
             let mut memory = SharedMemory::new(4096).unwrap();
             assert!(memory.store(511, 7) && !memory.store(512, 7) && !memory.store(usize::MAX, 7));
             assert!(memory.write(4090, &[1; 6]) && !memory.write(4091, &[1; 6]) && !memory.write(usize::MAX, &[1]));
-            let window = memory.0;
+            let window = memory.window;
             assert_eq!((window.load(510), window.load(512), window.load(usize::MAX)), (0, 0, 0));
             assert_eq!(window.octets::<6>(4090), Some([1; 6]));
             assert_eq!((window.octets::<6>(4091), window.octets::<6>(usize::MAX)), (None, None));

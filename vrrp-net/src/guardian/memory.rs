@@ -9,7 +9,7 @@ use vrrp_core::Instant;
 
 use super::{Farewell, Guardian, Removal};
 use crate::error::Error;
-use crate::sys::guardian::{SharedMemory, Window};
+use crate::sys::guardian::{FIRST_WORD, SharedMemory, Window};
 
 /// Octets of the shared memory. They are reserved only: pages come into being when they are first written to.
 #[cfg(target_pointer_width = "64")]
@@ -19,7 +19,7 @@ const LENGTH: usize = 64 * 1024 * 1024;
 
 // Words of the memory: slots in use so far, then the table.
 const SLOTS_USED: usize = 0;
-const TABLE: usize = 16;
+const TABLE: usize = FIRST_WORD;
 /// Words of a slot: two cache lines.
 const SLOT: usize = 16;
 
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn nonsense_in_the_memory_is_harmless() {
         let mut memory = Memory::new().unwrap();
-        for word in 0..TABLE + 4 * SLOT {
+        for word in [SLOTS_USED].into_iter().chain(TABLE..TABLE + 4 * SLOT) {
             memory.shared.store(word, u64::MAX);
         }
         let window = memory.shared.window();

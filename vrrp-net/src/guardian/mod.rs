@@ -49,10 +49,10 @@
 //!
 //! # What delays it
 //!
-//! The kernel announces the end of a process late: after the core dump, if one is written, and after it freed the memory.
-//! Where 10 ms count, have no core dumped (`ulimit -c 0`; systemd: `LimitCORE=0`, and no pipe in
+//! The kernel writes the core dump, if there is to be one, before it tells anybody that the process is at its end. Where 10 ms count, have no core dumped (`ulimit -c 0`; systemd: `LimitCORE=0`, and no pipe in
 //! `/proc/sys/kernel/core_pattern`). A process that is the first of its container (number 1) takes the whole container
-//! along: run it under an init (`docker run --init`).
+//! along: run it under an init (`docker run --init`). How much memory the application has does not matter: a thread
+//! in it, `vrrp-guarded`, does nothing but hold a lock whose holder's death the kernel reports before it frees the memory.
 //!
 //! # The process
 //!
@@ -146,7 +146,8 @@ impl Guardian {
                 .map_err(failed("netlink socket"))?
                 .into(),
         };
-        let memory = Memory::new().map_err(failed("shared memory"))?;
+        let mut memory = Memory::new().map_err(failed("shared memory"))?;
+        memory.shared.pledge().map_err(failed("thread"))?;
         let pid = sys::fork(&memory.shared, &descriptors).map_err(failed("fork"))?;
         // Now the child's end has no other owner, so that the child's end is an end of file here.
         drop(descriptors);
@@ -217,13 +218,15 @@ impl Guardian {
     }
 
     /// Has the process leave silently, and waits until it has. Dropping does the same, unless it is a panic that drops.
-    pub fn dismiss(self) {
+    pub fn dismiss(mut self) {
         self.end(sys::LEAVE);
     }
 
-    fn end(&self, word: u8) {
+    fn end(&mut self, word: u8) {
         // The child may be gone already; then this fails, and there is nothing to wait for.
-        let _ = (&self.control).write_all(&[word]);
+        let _ = self.control.write_all(&[word]);
+        // It has been waiting for this, and hears the word first.
+        self.memory.shared.take_back();
         if !sys::is_readable(self.as_fd(), PATIENCE) {
             // Somebody has stopped it.
             let _ = sys::kill(self.pid);

@@ -295,6 +295,25 @@ impl Drop for MemoryGroup {
 }
 
 #[test]
+fn the_memory_of_the_application_is_not_waited_for() {
+    let Some(place) = place() else { return };
+    let mut victim = place.victim("huge");
+    let killed = vrrp_net::now();
+    victim.child.kill().unwrap();
+    let adverts = place.wait_for_adverts(2);
+    // The kernel is still busy with a gigabyte.
+    let gone = victim.child.try_wait().unwrap();
+    eprintln!(
+        "1 GiB: priority 0 {:?} after kill -9, the process is gone: {}",
+        adverts[1].at.since(killed),
+        gone.is_some()
+    );
+    assert_farewell(&adverts, "192.0.2.1");
+    victim.child.wait().unwrap();
+    eprintln!("1 GiB: the process is gone {:?} after kill -9", vrrp_net::now().since(killed));
+}
+
+#[test]
 fn of_255_virtual_routers_all_are_resigned_for() {
     let Some(place) = place() else { return };
     let mut last = Vec::new();

@@ -35,7 +35,11 @@ fn victim() {
         std::fs::write(format!("{group}/cgroup.procs"), "0").unwrap();
     }
     // What the guardian must not have.
-    let memory = if role == "rich" { vec![1_u8; 64 * 1024 * 1024] } else { Vec::new() };
+    let memory = match role {
+        "rich" => vec![1_u8; 64 * 1024 * 1024],
+        "huge" => vec![1_u8; 1024 * 1024 * 1024],
+        _ => Vec::new(),
+    };
     let files: Vec<_> = (0..4).map(|_| std::fs::File::open("/proc/self/status").unwrap()).collect();
     let mut guardian = Guardian::spawn().unwrap();
     let services = services(role);
