@@ -373,7 +373,8 @@ pub(crate) mod guardian {
             let (ready, is_ready) = mpsc::channel();
             let (stop, stopped) = mpsc::channel::<Infallible>();
             let thread = std::thread::Builder::new().name("vrrp-guarded".to_owned()).stack_size(64 * 1024);
-            let thread = thread.spawn(move || {
+            // A program that takes its signals by a descriptor has them blocked in every thread of its own.
+            let life = move || {
                 // All of it, not its field alone.
                 let Sent(window) = { sent };
                 let restore = hold(&window);
@@ -381,7 +382,8 @@ pub(crate) mod guardian {
                 // Until the sender is dropped: nothing is ever sent.
                 let _ = stopped.recv();
                 release(&window, restore);
-            })?;
+            };
+            let thread = with_signals_blocked(|| thread.spawn(life))?;
             self.pledge = Some(Pledge { stop, thread, process: std::process::id() });
             is_ready.recv().map_err(|_| io::ErrorKind::BrokenPipe.into())
         }
@@ -557,25 +559,35 @@ pub(crate) mod guardian {
         let mut kept = [control, parent, four, six, route];
         kept.sort_unstable();
         let given = Given { memory: memory.window, control, parent, four, six, route, kept, arguments: arguments() };
-        // SAFETY: the sets are valid to write to and to read. All arguments of clone are 0, in which order ever this
-        // architecture has them: a fork without a signal at its end. The child, `live` included, does what the module says,
-        // on a copy of this stack, and never returns.
+        // From here on no handler of the program runs in the child: blocked is blocked for good there.
+        with_signals_blocked(|| {
+            // SAFETY: all arguments of clone are 0, in whichever order this architecture has them: a fork without a signal
+            // at its end. The child, `live` included, does what the module says, on a copy of this stack, and never
+            // returns.
+            let pid = unsafe { libc::syscall(libc::SYS_clone, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize) };
+            if pid == 0 {
+                // SAFETY: this is the child.
+                unsafe { settle(&given) };
+                live(&given);
+                loop {
+                    // SAFETY: no pointers.
+                    unsafe { libc::syscall(libc::SYS_exit_group, 0) };
+                }
+            }
+            u32::try_from(pid).map_err(|_| io::Error::last_os_error())
+        })
+    }
+
+    /// Do something that starts a thread or a process, which is then to get no signals.
+    fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+        // SAFETY: the sets are integers, for which zero is a value, and valid to write to and to read.
         unsafe {
-            // From here on no handler of the program runs in the child: blocked is blocked for good there.
             let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = mem::zeroed();
             libc::sigfillset(&raw mut all);
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-            let pid = libc::syscall(libc::SYS_clone, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
-            if pid == 0 {
-                settle(&given);
-                live(&given);
-                loop {
-                    libc::syscall(libc::SYS_exit_group, 0);
-                }
-            }
-            let result = u32::try_from(pid).map_err(|_| io::Error::last_os_error());
+            let started = start();
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
-            result
+            started
         }
     }
 
@@ -664,14 +676,14 @@ pub(crate) mod guardian {
         }
     }
 
-    /// Wait until the thread that holds the futex dies or releases it, or for a second: then the descriptors are looked at
-    /// once more.
+    /// Wait until the thread that holds the futex dies or releases it, or for some seconds: then the descriptors are
+    /// looked at once more.
     fn sleep_on(futex: &AtomicU32) {
         let before = futex.fetch_or(FUTEX_WAITERS, Ordering::AcqRel);
         if before & FUTEX_OWNER_DIED != 0 || before & FUTEX_TID == 0 {
             return;
         }
-        let (expected, limit) = (before | FUTEX_WAITERS, libc::timespec { tv_sec: 1, tv_nsec: 0 });
+        let (expected, limit) = (before | FUTEX_WAITERS, libc::timespec { tv_sec: 5, tv_nsec: 0 });
         // SAFETY: the futex is in memory that is mapped for good, and the time is valid for the call.
         let woken =
             unsafe { libc::syscall(libc::SYS_futex, futex.as_ptr(), libc::FUTEX_WAIT, expected, &raw const limit) };

@@ -297,20 +297,20 @@ impl Drop for MemoryGroup {
 #[test]
 fn the_memory_of_the_application_is_not_waited_for() {
     let Some(place) = place() else { return };
-    let mut victim = place.victim("huge");
-    let killed = vrrp_net::now();
-    victim.child.kill().unwrap();
-    let adverts = place.wait_for_adverts(2);
-    // The kernel is still busy with a gigabyte.
-    let gone = victim.child.try_wait().unwrap();
-    eprintln!(
-        "1 GiB: priority 0 {:?} after kill -9, the process is gone: {}",
-        adverts[1].at.since(killed),
-        gone.is_some()
-    );
-    assert_farewell(&adverts, "192.0.2.1");
-    victim.child.wait().unwrap();
-    eprintln!("1 GiB: the process is gone {:?} after kill -9", vrrp_net::now().since(killed));
+    // Once is enough: another time something else may be in the way.
+    let sooner = (1..=5).any(|round| {
+        let mut victim = place.victim("huge");
+        let killed = victim.kill();
+        let gone = vrrp_net::now();
+        let resigned = place.wait_for_adverts(2 * round)[2 * round - 1].at;
+        eprintln!(
+            "256 MiB: priority 0 {:?} after kill -9, the process gone {:?}",
+            resigned.since(killed),
+            gone.since(killed)
+        );
+        resigned < gone
+    });
+    assert!(sooner, "the guardian learns of the end only after the kernel has freed the memory");
 }
 
 #[test]
@@ -386,6 +386,13 @@ fn the_guardian_has_nothing_of_the_application() {
     let stat = victim.guardian_file("stat").unwrap();
     let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     assert_eq!((fields[2], fields[3]), (victim.guardian.to_string().as_str(), victim.guardian.to_string().as_str()));
+    // The thread in the application takes no signal away from it.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", victim.child.id())).unwrap().filter_map(Result::ok);
+    let threads = threads.filter_map(|it| std::fs::read_to_string(it.path().join("status")).ok());
+    let thread = threads.into_iter().find(|it| it.starts_with("Name:\tvrrp-guarded\n")).expect("there is one");
+    let blocked = thread.lines().find_map(|it| it.strip_prefix("SigBlk:")).unwrap().trim();
+    const TERM: u64 = 1 << 14;
+    assert!(u64::from_str_radix(blocked, 16).unwrap() & TERM != 0, "{blocked}");
     // Out of the OOM killer's reach, if that is allowed.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let effective = status.lines().find_map(|it| it.strip_prefix("CapEff:")).unwrap();

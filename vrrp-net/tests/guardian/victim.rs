@@ -37,7 +37,7 @@ fn victim() {
     // What the guardian must not have.
     let memory = match role {
         "rich" => vec![1_u8; 64 * 1024 * 1024],
-        "huge" => vec![1_u8; 1024 * 1024 * 1024],
+        "huge" => vec![1_u8; 256 * 1024 * 1024],
         _ => Vec::new(),
     };
     let files: Vec<_> = (0..4).map(|_| std::fs::File::open("/proc/self/status").unwrap()).collect();
