@@ -25,6 +25,7 @@ const A_WHILE: Duration = Duration::from_millis(200);
 struct Place {
     host: Host,
     eth0: Interface,
+    peer: Host,
     capture: Capture,
     _lab: Lab,
 }
@@ -44,9 +45,9 @@ fn place() -> Option<Place> {
     let lan = lab.bridge("lan").unwrap();
     let host = lab.host("a").unwrap();
     let eth0 = host.attach(&lan, "eth0", &["192.0.2.1/24", "fe80::1/64", "2001:db8::1/64"]).unwrap();
-    let observer = lab.host("b").unwrap();
-    let capture = observer.attach(&lan, "eth0", &["192.0.2.2/24", "2001:db8::2/64"]).unwrap().capture().unwrap();
-    Some(Place { host, eth0, capture, _lab: lab })
+    let peer = lab.host("b").unwrap();
+    let capture = peer.attach(&lan, "eth0", &["192.0.2.2/24", "2001:db8::2/64"]).unwrap().capture().unwrap();
+    Some(Place { host, eth0, peer, capture, _lab: lab })
 }
 
 /// A victim that has got as far as it goes before something happens to it.
@@ -311,6 +312,61 @@ fn the_memory_of_the_application_is_not_waited_for() {
         resigned < gone
     });
     assert!(sooner, "the guardian learns of the end only after the kernel has freed the memory");
+}
+
+#[test]
+fn keepalived_takes_over_some_10_ms_after_kill_9() {
+    let Some(place) = place() else { return };
+    let folder = std::env::temp_dir().join(format!("vrrp-guardian-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("keepalived.conf");
+    let configuration = "global_defs {\n vrrp_version 3\n}\nvrrp_instance a {\n state BACKUP\n interface eth0\n \
+        virtual_router_id 51\n priority 100\n advert_int 1\n virtual_ipaddress {\n 192.0.2.100/32\n }\n}\n";
+    std::fs::write(&file, configuration).unwrap();
+    let mut command = place.peer.command("keepalived");
+    command.args(["--vrrp", "--dont-fork", "--log-console", "--no-syslog", "--use-file"]).arg(&file);
+    command.arg("--pid").arg(folder.join("parent.pid")).arg("--vrrp_pid").arg(folder.join("child.pid"));
+    let keepalived = match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+        Ok(keepalived) => Killed(keepalived),
+        Err(error) if std::env::var("VRRP_TEST_REQUIRE").is_ok_and(|value| value == "all") => panic!("{error}"),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "SKIPPED test: keepalived: {error} (apt-get install keepalived)");
+            return;
+        }
+    };
+    let of_keepalived = |since: vrrp_core::Instant| {
+        let frames = place.capture.frames();
+        let others = frames.iter().filter(|it| it.at > since && it.bytes[6..12] != place.eth0.mac());
+        others.filter_map(Advert::read).find(|it| it.priority == 100)
+    };
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let before = place.adverts().len();
+        let mut victim = place.victim("advertises");
+        // By the second one keepalived is a Backup that knows the interval.
+        let seen = place.wait_for_adverts(before + 2);
+        let quiet = seen.last().unwrap().at;
+        assert!(of_keepalived(quiet).is_none());
+        let killed = victim.kill();
+        assert!(eventually(|| of_keepalived(killed).is_some()), "keepalived does not take over");
+        assert!(!place.serves());
+        times.push(of_keepalived(killed).unwrap().at.since(killed));
+    }
+    print_times("from kill -9 to the first advertisement of keepalived", &mut times);
+    // Without the farewell it is 2.6 s and more: three intervals of 1 s, less what has passed, and its Skew_Time.
+    assert!(times.iter().all(|it| *it < Duration::from_secs(1)), "{times:?}");
+    drop(keepalived);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A process that is killed with whoever started it.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -9,12 +9,12 @@ use std::time::Duration;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal};
 use vrrp_core::wire::{Authentication, ChecksumPolicy};
 use vrrp_core::{
-    Event, Family, IfIndex, Instant, Params, Priority, RouterId, Version, VirtualAddr, VirtualRouterConfig, Vrid,
-    VrrpRouter,
+    Claim, Event, Family, IfIndex, Instant, Interval, Params, Priority, RouterId, Version, VirtualAddr,
+    VirtualRouterConfig, Vrid, VrrpRouter,
 };
-use vrrp_net::Guardian;
 use vrrp_net::guardian::{Farewell, Removal};
 use vrrp_net::netlink::{AddressChange, AddressRequest, Netlink};
+use vrrp_net::{AdvertSocket, Guardian};
 
 /// The variable that says what to be.
 pub(crate) const ROLE: &str = "VRRP_GUARDIAN_TEST_ROLE";
@@ -66,6 +66,10 @@ fn victim() {
                 guardian.arm(0, &service.removal, &service.farewell).unwrap();
             }
         }
+    }
+
+    if role == "advertises" {
+        advertise();
     }
 
     let mut word = String::new();
@@ -121,6 +125,20 @@ fn victim() {
     }
     drop((memory, files));
     sleep();
+}
+
+/// Advertises what [`services`] has armed, once a second.
+fn advertise() -> ! {
+    let interface = Netlink::open().unwrap().link_by_name("eth0").unwrap().index;
+    let socket = AdvertSocket::open("eth0", interface).unwrap();
+    let (mut router, id) = active(51, &["192.0.2.100".parse().unwrap()], interface, false);
+    let claim = Claim { priority: Some(Priority::new(150).unwrap()), interval: Interval::DEFAULT };
+    loop {
+        let mut buffer = [0; 100];
+        let advert = router.build_advert(id, claim, &mut buffer).unwrap();
+        socket.send(advert.source, advert.destination, &buffer[..advert.len]).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn sleep() -> ! {
