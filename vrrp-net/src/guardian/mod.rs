@@ -168,7 +168,7 @@ impl Guardian {
     /// few addresses before those with many, and one with more than 200 says farewell first.
     ///
     /// It replaces what the slot had, each of the two whole: if the process dies meanwhile, the guardian does what one of
-    /// them was before, or what it is now. Nothing here is a system call.
+    /// them was before, or what it is now. It costs a copy of both, and nobody is waited for.
     ///
     /// # Errors
     /// [`Error::GuardianSlot`], [`Error::GuardianFull`]; what the slot had is as it was, or one of the two is replaced.
