@@ -177,6 +177,25 @@ pub enum Error {
     #[error("the driver's thread has ended: stop() says why")]
     Stopped,
 
+    /// A guardian has no slot of this number.
+    #[error("slot {slot} is not 0..={last}: a guardian has {count} slots", last = crate::Guardian::SLOTS - 1, count = crate::Guardian::SLOTS)]
+    GuardianSlot {
+        /// The number.
+        slot: usize,
+    },
+
+    /// What a guardian is to do does not fit into the memory that it shares.
+    #[error(
+        "the guardian has no room for {octets} octets more ({capacity} for all virtual routers): give it fewer addresses, \
+         or leave some to their lease"
+    )]
+    GuardianFull {
+        /// Octets of what was to be armed.
+        octets: usize,
+        /// Octets of the memory.
+        capacity: usize,
+    },
+
     /// A system call failed.
     #[error("{operation}: {source}")]
     Io {
@@ -221,9 +240,7 @@ impl Error {
             Self::Refused { source, .. }
             | Self::Forbidden { source, .. }
             | Self::Io { source, .. }
-            | Self::Setting { source, .. } => {
-                source.raw_os_error()
-            }
+            | Self::Setting { source, .. } => source.raw_os_error(),
             Self::UnknownInterface { .. }
             | Self::MissingCapability { .. }
             | Self::NoIpv6 { .. }
@@ -238,6 +255,8 @@ impl Error {
             | Self::OwnAddress { .. }
             | Self::AddressTaken { .. }
             | Self::Stopped
+            | Self::GuardianSlot { .. }
+            | Self::GuardianFull { .. }
             | Self::Unsupported(_) => None,
         }
     }

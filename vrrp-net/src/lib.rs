@@ -38,6 +38,11 @@
 //! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`. The sockets can also be opened by a process with more
 //! privileges and handed in: [`AdvertSocket::from_fd`], [`LinkSocket::from_fd`]; sending and receiving need none.
 //!
+//! # When the process dies
+//!
+//! The [`guardian`] is a small process that removes the addresses and resigns at once; without it the lease ends, and the
+//! peers wait for Active_Down_Interval.
+//!
 //! # The parts
 //!
 //! [`AdvertSocket`] with its [`filter`], [`LinkSocket`] with its [`frame`]s, [`VirtualMacs`], [`netlink`], [`sysctl`],
@@ -51,6 +56,7 @@ mod driver;
 mod error;
 pub mod filter;
 pub mod frame;
+pub mod guardian;
 mod interface;
 #[cfg(feature = "lab")]
 pub mod lab;
@@ -72,6 +78,7 @@ pub use crate::tokio::AsyncDriver;
 pub use config::{Address, Announcements, RouterConfig};
 pub use driver::{ADDRESS_MARK, Driver, DriverEvent, DriverStatus, RouterStatus};
 pub use error::{Capability, Error};
+pub use guardian::Guardian;
 pub use lease::Lease;
 pub use link_socket::{Announcement, LinkSocket};
 pub use socket::{AdvertSocket, Datagrams, MAX_ADVERT_LEN, Outgoing, ReceiveBuffer};

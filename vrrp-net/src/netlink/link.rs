@@ -351,7 +351,7 @@ fn named(name: &str) -> LinkMessage {
     message
 }
 
-fn indexed(index: IfIndex) -> LinkMessage {
+pub(crate) fn indexed(index: IfIndex) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index.get();
     message

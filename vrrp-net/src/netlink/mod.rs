@@ -26,8 +26,8 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 pub use self::address::{AddressChange, AddressRequest, Broadcast, InterfaceAddress, Label, Preferred, Scope};
 use self::attribute::{Attributes, Message, Messages, u32_at};
-pub(crate) use self::link::mac_text;
 pub use self::link::{BridgePortFlags, Link, VethEnd};
+pub(crate) use self::link::{indexed, mac_text};
 pub use self::monitor::{Change, Monitor};
 pub use self::neighbor::Neighbor;
 pub use self::reconcile::{lost_with, reconcile};
