@@ -480,6 +480,47 @@ fn a_filter_is_replaced_while_the_socket_is_open() {
 }
 
 #[test]
+fn se_01_a_flood_of_what_is_not_for_us_takes_no_place_in_the_receive_buffer() {
+    let Some(lab) = lab() else { return };
+    let lan = lab.bridge("lan").unwrap();
+    let (a, b) = (lab.host("a").unwrap(), lab.host("b").unwrap());
+    let a0 = a.attach(&lan, "eth0", &["192.0.2.1/24"]).unwrap();
+    b.attach(&lan, "eth0", &["192.0.2.2/24"]).unwrap();
+    wait_until_connected(&b, [192, 0, 2, 1]);
+    let sender = b.socket(AF_INET, SOCK_RAW, 255).unwrap();
+    socket2::SockRef::from(&sender).bind_device(Some(b"eth0")).unwrap();
+    let mut forwarded = advert(51);
+    forwarded[8] = 254;
+    let noise = [forwarded, advert(52)];
+    let mut good = advert(51);
+    // Its priority tells it from the noise.
+    good[22] = 200;
+
+    // With room for a few datagrams only; the good one comes last.
+    let arrives = |filter: &ReceiveFilter| {
+        let fd = a.socket(AF_INET, SOCK_RAW, 112).unwrap();
+        let socket = AdvertSocket::from_fd(fd, "eth0", a0.index(), filter).unwrap();
+        socket2::SockRef::from(&socket).set_recv_buffer_size(1).unwrap();
+        socket.join().unwrap();
+        for _ in 0..1000 {
+            noise.iter().for_each(|datagram| inject(&sender, datagram));
+        }
+        inject(&sender, &good);
+        // What was sent is delivered once an answer to something later is there.
+        wait_until_connected(&b, [192, 0, 2, 1]);
+        let mut buffer = ReceiveBuffer::new();
+        let datagrams = socket.receive(&mut buffer).unwrap();
+        datagrams.map(|it| it.unwrap().1[2]).collect::<Vec<_>>()
+    };
+    assert_eq!(arrives(&Rule::new(&[51]).filter()), [200]);
+    let without = arrives(&ReceiveFilter::Everything);
+    assert!(
+        (1..32).contains(&without.len()) && !without.contains(&200),
+        "the noise has filled the buffer: {without:?}"
+    );
+}
+
+#[test]
 fn everything_works_without_root() {
     again_without_root();
 }

@@ -5,6 +5,7 @@
 //! anyone changes.
 
 mod address;
+mod address_parts;
 mod attribute;
 mod link;
 mod monitor;
@@ -24,7 +25,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-pub use self::address::{AddressChange, AddressRequest, Broadcast, InterfaceAddress, Label, Preferred, Scope};
+pub use self::address::{AddressChange, AddressRequest, InterfaceAddress};
+pub use self::address_parts::{Broadcast, Label, Preferred, Scope};
 use self::attribute::{Attributes, Message, Messages, u32_at};
 pub use self::link::{BridgePortFlags, Link, VethEnd};
 pub(crate) use self::link::{indexed, mac_text};
