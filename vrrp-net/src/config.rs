@@ -3,14 +3,16 @@
 mod address;
 mod announcements;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use vrrp_core::wire::{Authentication, ChecksumPolicy};
 use vrrp_core::{
-    Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid, Yield,
+    Addressing, Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid, Yield,
 };
 
 pub use self::address::Address;
+use crate::tracking::Source;
 pub use self::announcements::Announcements;
 use crate::Lease;
 
@@ -48,8 +50,27 @@ pub struct RouterConfig {
     pub(crate) hand_over: HandOver,
     pub(crate) answer_rivals: bool,
     pub(crate) learn_v2_interval: bool,
+    pub(crate) addressing: Addressing,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) virtual_mac: Option<VirtualMac>,
+    pub(crate) tracking: Vec<Source>,
     #[cfg(feature = "auth-hmac")]
     pub(crate) hmac: Option<vrrp_core::hmac::Config>,
+}
+
+/// How an interface with the virtual router's MAC address is made.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct VirtualMac {
+    /// The interface's name; `None`: `vrrp.VRID` or `vrrp6.VRID`.
+    pub name: Option<String>,
+}
+
+impl VirtualMac {
+    /// On an interface of this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()) }
+    }
 }
 
 impl RouterConfig {
@@ -76,6 +97,10 @@ impl RouterConfig {
             hand_over: HandOver::default(),
             answer_rivals: true,
             learn_v2_interval: false,
+            addressing: Addressing::MULTICAST,
+            source: None,
+            virtual_mac: None,
+            tracking: Vec::new(),
             #[cfg(feature = "auth-hmac")]
             hmac: None,
         }
@@ -164,6 +189,27 @@ impl RouterConfig {
         Self { learn_v2_interval: learn, ..self }
     }
 
+    /// How it and its peers reach each other: by multicast, unless set.
+    pub fn with_addressing(self, addressing: Addressing) -> Self {
+        Self { addressing, ..self }
+    }
+
+    /// The address to advertise from, whatever others the interface has; over IPv6 a link-local one.
+    pub fn with_source(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    /// Has the addresses answered for with the virtual router's own MAC address (RFC 9568 §7.3), which moves with them, on
+    /// an interface made for it. The hosts' caches stay right over a failover; clouds and some bonds do not carry it.
+    pub fn with_virtual_mac(self, virtual_mac: VirtualMac) -> Self {
+        Self { virtual_mac: Some(virtual_mac), ..self }
+    }
+
+    /// What of this host the driver watches for this virtual router, and what that does to its place in the election.
+    pub fn with_tracking(self, tracking: impl IntoIterator<Item = Source>) -> Self {
+        Self { tracking: tracking.into_iter().collect(), ..self }
+    }
+
     /// Signs and verifies advertisements (`auth_hmac` of keepalived 2.4.2 and later).
     #[cfg(feature = "auth-hmac")]
     pub fn with_hmac(self, hmac: vrrp_core::hmac::Config) -> Self {
@@ -191,7 +237,7 @@ impl RouterConfig {
     }
 
     /// The addresses that peers are told of, in this order.
-    pub(crate) fn advertised(&self) -> Vec<std::net::IpAddr> {
+    pub(crate) fn advertised(&self) -> Vec<IpAddr> {
         self.addresses
             .iter()
             .filter(|address| address.is_advertised())

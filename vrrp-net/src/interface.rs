@@ -8,6 +8,7 @@ use vrrp_core::{Family, IfIndex, Instant, RouterId, VirtualAddr};
 
 use crate::driver::ADDRESS_MARK;
 use crate::error::Error;
+use crate::filter::{Plausible, ReceiveFilter};
 use crate::netlink::{InterfaceAddress, Link, Netlink};
 use crate::socket::AdvertSocket;
 
@@ -23,8 +24,8 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     /// As the kernel last described it; `None` while it does not exist.
     pub(crate) link: Option<Link>,
-    /// Open as long as the interface exists and some virtual router advertises on it.
-    pub(crate) socket: Option<AdvertSocket>,
+    /// Of IPv4 and IPv6: open as long as the interface exists and some virtual router of the family is on it.
+    pub(crate) sockets: [Option<AdvertSocket>; 2],
     /// The virtual routers that advertise on it.
     pub(crate) routers: BTreeSet<RouterId>,
     /// Whether those were told that they can use it.
@@ -42,7 +43,7 @@ impl Interface {
         let mut interface = Self {
             name: name.to_owned(),
             link: None,
-            socket: None,
+            sockets: [None, None],
             routers: BTreeSet::new(),
             reported_usable: false,
             addresses: BTreeMap::new(),
@@ -59,7 +60,7 @@ impl Interface {
     pub(crate) fn refresh(&mut self, netlink: &mut Netlink) -> Result<(), Error> {
         let link = netlink.link_by_name(&self.name)?;
         if self.index() != Some(link.index) {
-            self.socket = None;
+            self.sockets = [None, None];
         }
         self.link = Some(link);
         self.reread_addresses(netlink)
@@ -77,21 +78,29 @@ impl Interface {
         Ok(())
     }
 
-    /// Opens the socket that advertisements go through, unless it is open. Whether it was not.
-    pub(crate) fn open_socket(&mut self) -> Result<bool, Error> {
-        match (&self.socket, self.index()) {
-            (None, Some(index)) => {
-                self.socket = Some(AdvertSocket::open(&self.name, index)?);
+    /// The socket of a family.
+    pub(crate) fn socket(&self, family: Family) -> Option<&AdvertSocket> {
+        self.sockets.get(family_number(family))?.as_ref()
+    }
+
+    /// Opens the socket of a family, unless it is open. Whether it was not.
+    pub(crate) fn open_socket(&mut self, family: Family) -> Result<bool, Error> {
+        let index = self.index();
+        match (self.sockets.get_mut(family_number(family)), index) {
+            (Some(place @ None), Some(index)) => {
+                // Nothing is let in until it is known what for.
+                let nothing = ReceiveFilter::from(Plausible::new([], []));
+                *place = Some(AdvertSocket::open(&self.name, index, family, &nothing)?);
                 Ok(true)
             }
-            (Some(_), _) | (None, None) => Ok(false),
+            (Some(Some(_)) | None, _) | (Some(None), None) => Ok(false),
         }
     }
 
     /// Forgets an interface that does not exist any more.
     pub(crate) fn close(&mut self) {
         self.link = None;
-        self.socket = None;
+        self.sockets = [None, None];
         self.addresses.clear();
     }
 
@@ -197,6 +206,14 @@ impl Interface {
         }
         let all = self.addresses.values().filter(|(_, known)| eligible(known));
         all.min_by_key(|(place, known)| (known.secondary, *place)).map(|(_, known)| known.address)
+    }
+}
+
+/// The place of a family in a list of two.
+pub(crate) const fn family_number(family: Family) -> usize {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
     }
 }
 

@@ -1,9 +1,12 @@
 //! One address, and how it is put on the host.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use vrrp_core::{ValueError, VirtualAddr};
+use vrrp_core::{IfIndex, ValueError, VirtualAddr};
+
+use crate::netlink::{AddressRequest, Broadcast, Label, Scope};
 
 /// An address that moves between hosts, and how it is installed on the one that has it.
 ///
@@ -22,6 +25,11 @@ pub struct Address {
     address: VirtualAddr,
     interface: Option<String>,
     advertised: bool,
+    scope: Option<Scope>,
+    label: Option<Label>,
+    broadcast: Broadcast,
+    metric: Option<u32>,
+    prefix_route: Option<bool>,
 }
 
 impl Address {
@@ -33,6 +41,45 @@ impl Address {
     /// Installed but not advertised: for more addresses than an advertisement holds, or those of the other family.
     pub fn excluded(self) -> Self {
         Self { advertised: false, ..self }
+    }
+
+    /// Valid as far as this, IPv4 only; unless set as the address itself says.
+    pub fn with_scope(self, scope: Scope) -> Self {
+        Self { scope: Some(scope), ..self }
+    }
+
+    /// With this label, IPv4 only.
+    pub fn with_label(self, label: Label) -> Self {
+        Self { label: Some(label), ..self }
+    }
+
+    /// With this broadcast address, IPv4 only; none unless set.
+    pub fn with_broadcast(self, broadcast: Broadcast) -> Self {
+        Self { broadcast, ..self }
+    }
+
+    /// With this metric of the route to its prefix.
+    pub fn with_metric(self, metric: u32) -> Self {
+        Self { metric: Some(metric), ..self }
+    }
+
+    /// With or without a route to its prefix. Unless set with one, except on an interface with a virtual MAC address.
+    pub fn with_prefix_route(self, prefix_route: bool) -> Self {
+        Self { prefix_route: Some(prefix_route), ..self }
+    }
+
+    /// What to ask of the kernel.
+    pub(crate) fn request(&self, interface: IfIndex, virtual_mac: bool) -> AddressRequest {
+        let link_local = matches!(self.address.address(), IpAddr::V6(address) if address.is_unicast_link_local());
+        AddressRequest {
+            scope: self.scope,
+            label: self.label,
+            broadcast: self.broadcast,
+            metric: self.metric,
+            // The parent has the route already; only what is link-local is nowhere else.
+            prefix_route: self.prefix_route.unwrap_or(!virtual_mac || link_local),
+            ..AddressRequest::new(interface, self.address)
+        }
     }
 
     /// The address with its prefix length.
@@ -53,7 +100,16 @@ impl Address {
 
 impl From<VirtualAddr> for Address {
     fn from(address: VirtualAddr) -> Self {
-        Self { address, interface: None, advertised: true }
+        Self {
+            address,
+            interface: None,
+            advertised: true,
+            scope: None,
+            label: None,
+            broadcast: Broadcast::None,
+            metric: None,
+            prefix_route: None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use vrrp_core::{Instant, RouterId};
 
 use super::Driver;
+use crate::Announcement;
 use super::managed::{Chore, Place};
 use crate::interface::Interface;
 
@@ -142,7 +143,7 @@ impl Driver {
         let Some(interface) = self.interfaces.get(&place.interface) else { return };
         if let (Some(index), Some(mac)) = (Interface::index(interface), interface.mac()) {
             // Lost announcements are repeated; an interface that cannot send is a fault by other ways.
-            let _ = self.link_socket.announce(index, mac, place.address.address());
+            let _ = self.link_socket.announce([Announcement::new(index, mac, place.address.address())]);
         }
     }
 }

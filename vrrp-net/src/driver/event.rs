@@ -77,6 +77,20 @@ pub enum DriverEvent {
         /// What the kernel said.
         error: Error,
     },
+    /// The guardian is gone: if this process dies now, its addresses stay until their leases end. Spawn another one.
+    GuardianLost,
+    /// The guardian cannot take over what it is to do for a virtual router.
+    NotGuarded {
+        /// Which virtual router.
+        router: RouterId,
+        /// Why.
+        error: Error,
+    },
+    /// A setting that keeps addresses apart from each other cannot be made: removing one address may take others along.
+    SettingRefused {
+        /// What the kernel said.
+        error: Error,
+    },
     /// An interface that was created anew cannot be used.
     InterfaceFailed {
         /// Its name.
@@ -98,8 +112,9 @@ impl DriverEvent {
             | Self::AddressRestored { router, .. }
             | Self::AddressContested { router, .. }
             | Self::AddressMisplaced { router, .. }
+            | Self::NotGuarded { router, .. }
             | Self::SendFailed { router, .. } => Some(*router),
-            Self::InterfaceFailed { .. } => None,
+            Self::InterfaceFailed { .. } | Self::GuardianLost | Self::SettingRefused { .. } => None,
         }
     }
 }
@@ -124,7 +139,11 @@ impl fmt::Display for DriverEvent {
             Self::AddressMisplaced { address, .. } => {
                 write!(f, "{address} is on this host, but another one is to have it: who put it there?")
             }
-            Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } => error.fmt(f),
+            Self::GuardianLost => f.write_str("the guardian is gone: nobody releases the addresses if this process dies"),
+            Self::NotGuarded { error, .. } => write!(f, "not guarded: {error}"),
+            Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } | Self::SettingRefused { error } => {
+                error.fmt(f)
+            }
             Self::InterfaceFailed { interface, error } => write!(f, "{interface} cannot be used: {error}"),
         }
     }

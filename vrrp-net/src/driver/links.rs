@@ -58,6 +58,7 @@ impl Driver {
                         }
                     }
                 }
+                Change::Route { .. } | Change::RouteRemoved(_) => {}
                 Change::Overrun => {
                     let tokens: Vec<u64> = self.interfaces.keys().copied().collect();
                     for token in tokens {

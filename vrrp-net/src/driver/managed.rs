@@ -3,17 +3,26 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use vrrp_core::track::Tracked;
 use vrrp_core::{Claim, Instant, RouterId, VirtualAddr};
 
 use super::DriverEvent;
-use crate::RouterConfig;
+use crate::{RouterConfig, VirtualMacInterface};
 
 /// One virtual router of the driver.
 #[derive(Debug)]
 pub(super) struct Managed {
     pub(super) config: RouterConfig,
-    /// The interface that advertisements go through.
+    /// The interface that advertisements are heard on.
     pub(super) interface: u64,
+    /// The interface that they are sent on: the same, unless there is one with a virtual MAC address.
+    pub(super) sender: u64,
+    pub(super) virtual_mac: Option<VirtualMacInterface>,
+    /// Where the guardian knows it, and whether that is out of date.
+    pub(super) slot: Option<usize>,
+    pub(super) rearm: bool,
+    /// How the things are that the application itself tracks.
+    pub(super) tracked: Vec<Tracked>,
     /// Where each of its addresses goes.
     pub(super) places: Vec<Place>,
     /// Since when the addresses are to be on the host; `None` while they are not.
@@ -41,6 +50,15 @@ pub(super) struct Managed {
     pub(super) spent: Duration,
     /// Whether a second round after a rival is due already.
     pub(super) rival_round: bool,
+}
+
+/// Where a virtual router is on the host.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) interface: u64,
+    pub(super) sender: u64,
+    pub(super) virtual_mac: Option<VirtualMacInterface>,
+    pub(super) places: Vec<Place>,
 }
 
 /// An address and the interface it is installed on.
@@ -71,11 +89,16 @@ pub(super) enum Purpose {
 }
 
 impl Managed {
-    pub(super) fn new(config: RouterConfig, interface: u64, places: Vec<Place>) -> Self {
+    pub(super) fn new(config: RouterConfig, seat: Seat) -> Self {
         Self {
             config,
-            interface,
-            places,
+            interface: seat.interface,
+            sender: seat.sender,
+            virtual_mac: seat.virtual_mac,
+            slot: None,
+            rearm: false,
+            tracked: Vec::new(),
+            places: seat.places,
             installed: None,
             todo: VecDeque::new(),
             announce_installed: false,
@@ -95,6 +118,14 @@ impl Managed {
     /// Whether its addresses are on their way off the host.
     pub(super) fn is_removing(&self) -> bool {
         self.installed.is_none() && !self.todo.is_empty()
+    }
+
+    /// Whether what it sends is signed.
+    pub(super) fn is_signed(&self) -> bool {
+        #[cfg(feature = "auth-hmac")]
+        return self.config.hmac.is_some();
+        #[cfg(not(feature = "auth-hmac"))]
+        false
     }
 
     /// Nothing is wanted of the kernel any more, nor said once it is done.

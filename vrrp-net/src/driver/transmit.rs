@@ -9,15 +9,17 @@ use super::addresses::REMOVED_BEFORE_RESIGNATION;
 use super::event::DriverEvent;
 use super::managed::Chore;
 use crate::error::Error;
-use crate::socket::MAX_ADVERT_LEN;
-use crate::sys;
+use crate::{MAX_ADVERT_LEN, Outgoing, sys};
 
 impl Driver {
     /// Carries out every action but the changes of addresses, which are queued: they go to the kernel in batches.
     pub(super) fn perform(&mut self) {
         while let Some((id, action)) = self.router.poll_action() {
             match action {
-                Action::SendAdvert(claim) => self.advertise(id, claim),
+                Action::SendAdvert(claim) => {
+                    self.raise_virtual_mac(id);
+                    self.advertise(id, claim);
+                }
                 Action::InstallAddresses => self.install(id),
                 Action::RemoveAddresses => self.uninstall(id),
                 Action::Announce => self.announce_all_of(id),
@@ -56,18 +58,8 @@ impl Driver {
     }
 
     pub(super) fn send_advert(&mut self, id: RouterId, claim: Claim) {
-        let mut buffer = [0; MAX_ADVERT_LEN];
+        let result = self.transmit(id, claim);
         let Some(managed) = self.managed.get_mut(&id) else { return };
-        let result = match self.router.build_advert(id, claim, &mut buffer) {
-            Ok(advert) => match self.interfaces.get(&managed.interface).and_then(|i| i.socket.as_ref()) {
-                Some(socket) => {
-                    let payload = buffer.get(..advert.len).unwrap_or_default();
-                    socket.send(advert.source, advert.destination, payload)
-                }
-                None => Err(io::ErrorKind::NetworkDown.into()),
-            },
-            Err(error) => Err(io::Error::other(error)),
-        };
         match result {
             Ok(()) => {
                 managed.send_failing = None;
@@ -78,6 +70,40 @@ impl Driver {
             Err(_) if claim.priority.is_none() => {}
             Err(_) if self.router.state(id).is_none_or(|state| state.role() != Role::Active) => {}
             Err(error) => self.send_failed(id, error),
+        }
+    }
+
+    /// Sends an advertisement to the group, or one copy to each peer. It has failed if it reached nobody.
+    fn transmit(&mut self, id: RouterId, claim: Claim) -> io::Result<()> {
+        let Some(family) = self.managed.get(&id).map(|managed| managed.config.family()) else { return Ok(()) };
+        let mut buffer = [0; MAX_ADVERT_LEN];
+        self.outbox.clear();
+        for number in 0..self.router.destinations(id).map_or(0, <[_]>::len) {
+            let destination = self.router.destinations(id).and_then(|all| all.get(number)).copied();
+            let built = match (number, destination) {
+                (0, _) => self.router.build_advert(id, claim, &mut buffer),
+                (_, Some(destination)) => self.router.build_copy(id, claim, destination, &mut buffer),
+                (_, None) => break,
+            };
+            let advert = built.map_err(io::Error::other)?;
+            self.outbox.push((advert, buffer.get(..advert.len).unwrap_or_default().to_vec()));
+        }
+        // Before anything follows from it that is to be undone; and what the guardian would say is newer than this.
+        self.guard(id);
+        let sender = self.managed.get(&id).and_then(|managed| self.interfaces.get(&managed.sender));
+        let Some(socket) = sender.and_then(|interface| interface.socket(family)) else {
+            return Err(io::ErrorKind::NetworkDown.into());
+        };
+        let adverts = self.outbox.iter().map(|(advert, payload)| {
+            let mut outgoing = Outgoing::new(advert.source, advert.destination, payload);
+            outgoing.ttl = advert.ttl;
+            outgoing
+        });
+        let adverts: Vec<Outgoing<'_>> = adverts.collect();
+        let mut failure = Ok(());
+        match socket.send(&adverts, |_, error| failure = Err(error)) {
+            0 => failure,
+            _ => Ok(()),
         }
     }
 
