@@ -388,3 +388,44 @@ mod queue {
         });
     }
 }
+
+/// The simulator: how long a run of 10,000 protocol events takes. The items of a second are the events.
+mod simulator {
+    use core::time::Duration;
+
+    use divan::Bencher;
+    use divan::counter::ItemsCount;
+    use vrrp_core::sim::{Link, Setup, Sim};
+    use vrrp_core::{Family, Params, Priority, Version, Vrid};
+
+    const EVENTS: u64 = 10_000;
+
+    /// Nodes, and virtual routers on each.
+    const CASES: [(u8, u8); 4] = [(2, 1), (3, 1), (8, 1), (2, 200)];
+
+    fn settled((nodes, routers): (u8, u8)) -> Sim {
+        let mut sim = Sim::new(1);
+        let lan = sim.lan("lan", Link { jitter: Duration::from_micros(50), ..Link::default() });
+        for n in 1..=nodes {
+            let node = sim.node(&format!("n{n}"));
+            for vrid in 1..=routers {
+                let params = Params::new(Version::V3(Family::V4)).with_priority(Priority::new(10 * n).unwrap());
+                sim.add(node, lan, Setup { vrid: Vrid::new(vrid).unwrap(), ..Setup::new(params) }).unwrap();
+            }
+        }
+        sim.start_all();
+        sim.run_for(Duration::from_secs(10));
+        sim
+    }
+
+    #[divan::bench(args = CASES)]
+    fn events(bencher: Bencher<'_, '_>, case: (u8, u8)) {
+        let mut sim = settled(case);
+        bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
+            let end = sim.events() + EVENTS;
+            while sim.events() < end {
+                sim.run_for(Duration::from_millis(100));
+            }
+        });
+    }
+}

@@ -26,7 +26,7 @@ pub enum Action {
     Announce,
     /// Make ready to serve: fence the old Active, promote the replica. Answer with [`Event::Confirm`](crate::Event) or
     /// [`Event::Refuse`](crate::Event) and this instant, which names the claim; a late answer to an earlier claim has no
-    /// effect.
+    /// effect. While a lower Active serves that the router would preempt, the others do not know of the claim yet.
     Prepare(Instant),
     /// The role has changed; what the new role needs stands before this in the stream.
     Transition(Transition),
@@ -130,7 +130,8 @@ pub enum Alarm {
     SameAddress(IpAddr),
     /// A rival goes on claiming the role although it was answered: it does not hear us.
     PersistentRival(IpAddr),
-    /// A router that would be a peer is rejected for this reason. Both of us will be Active.
+    /// A router that would be a peer is rejected for this reason. Both of us will be Active. One that advertises the interval
+    /// 0 is among them: whoever configured it so believes that it takes part, and what it sends has no other effect.
     RejectedPeer(IpAddr, Reason),
     /// A router uses our VRID for addresses of which none is ours: two virtual routers collide.
     VridClash(IpAddr),

@@ -2,7 +2,10 @@
 
 use crate::wire::{Discard, Reason};
 
-/// Counters of one virtual router. They only grow.
+/// Counters of one virtual router, from when it was added (RFC 8347: `discontinuity-datetime`). They only grow.
+///
+/// What RFC 8347 counts as an error although the packet is accepted stands here; what was dropped stands in
+/// [`discards`](Self::discards), and [`Reason::rfc8347_counter`] tells which of its counters each belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counters {
@@ -26,7 +29,7 @@ pub struct Counters {
     pub adverts_unsigned: u64,
     /// Accepted although the sender's clock is more than half a window from ours (feature `auth-hmac`).
     pub clock_skewed: u64,
-    /// Discarded, by reason.
+    /// Discarded (RFC 9568 §7.1), by reason. A packet whose VRID octet names this router counts here too.
     pub discards: Discards,
 }
 
@@ -41,12 +44,12 @@ impl Default for Discards {
 }
 
 impl Discards {
-    /// How many were discarded for `reason`.
+    /// How many packets were discarded for `reason`.
     pub fn count(&self, reason: Reason) -> u64 {
         self.0.get(reason.index()).copied().unwrap_or(0)
     }
 
-    /// How many were discarded in all.
+    /// How many packets were discarded in all.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
@@ -56,7 +59,7 @@ impl Discards {
         Reason::ALL.into_iter().zip(self.0)
     }
 
-    /// Counts one.
+    /// Counts one discarded packet.
     pub fn record(&mut self, discard: Discard) {
         if let Some(count) = self.0.get_mut(discard.reason().index()) {
             *count += 1;

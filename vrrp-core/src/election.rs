@@ -7,11 +7,12 @@ use crate::Priority;
 /// How a rival's claim stands against ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The rival wins: we yield.
+    /// The rival wins: we yield (RFC 9568 §6.4.3, (725)).
     RivalWins,
-    /// We win: the rival has to yield.
+    /// We win: the rival has to yield, and is told so (§6.4.3, (750)).
     WeWin,
-    /// Same priority from our own address: a reflection, or a second host with our address. Nobody can win.
+    /// Same priority from our own address: a reflection, or a second host with our address. Nobody can win. The RFC has no
+    /// rule for it; by its letter we would win, and answer our own reflection for ever.
     Indistinguishable,
 }
 

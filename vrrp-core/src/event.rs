@@ -62,7 +62,8 @@ pub enum After {
 pub enum Fault {
     /// The interface is down, has no carrier or does not exist. Lasts until [`Event::Recovered`].
     Link,
-    /// The interface has no address to send advertisements from. Lasts until [`Event::Recovered`].
+    /// The interface has no address to send advertisements from, or [`Params`](crate::Params) name none. Lasts until
+    /// [`Event::Recovered`], or until they do.
     PrimaryAddress,
     /// The application says that it cannot serve. Lasts until [`Event::Recovered`].
     Application,
@@ -72,8 +73,9 @@ pub enum Fault {
     Tracking,
     /// Another member of the sync group has a fault. Lasts until [`Event::Recovered`].
     Group,
-    /// Advertisements could not be sent, so the others have taken over. Tried again after
-    /// [`Params::fault_hold`](crate::Params::fault_hold).
+    /// Advertisements could not be sent for Active_Down_Interval, so the others have taken over. Tried again after
+    /// [`Params::fault_hold`](crate::Params::fault_hold): if then the first advertisement of the next promotion fails too, give
+    /// this at once in place of what follows that advertisement, so that addresses are not taken from a live Active.
     Send,
 }
 

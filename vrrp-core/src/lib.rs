@@ -1,22 +1,38 @@
-//! The Virtual Router Redundancy Protocol as pure functions of events: VRRPv3 (RFC 9568, RFC 5798) and VRRPv2
-//! (RFC 3768).
+//! The Virtual Router Redundancy Protocol as pure functions of events: VRRPv3 (RFC 9568, RFC 5798) and VRRPv2 (RFC
+//! 3768).
 //!
-//! One of several hosts holds a set of virtual addresses; when it fails, another takes over within the protocol's bound.
-//! This crate decides; it does no I/O, reads no clock, starts no thread, and its kernel does not allocate. `vrrp-net` is
-//! the part that talks to Linux.
+//! One of several hosts holds a set of virtual addresses; when it fails, another takes over within the protocol's
+//! bound. This crate decides; it does no I/O, reads no clock, starts no thread, and its kernel does not allocate.
+//! `vrrp-net` is the part that talks to Linux.
 //!
 //! # The contract
 //!
-//! - **In**: [`Event`]s, each with the time at which it happens. Time is an [`Instant`] on a monotonic clock of the
-//!   caller's, and never goes back.
-//! - **Out**: [`Action`]s, to be carried out in order, and one deadline, at which [`Event::Timeout`] is due. An early
-//!   timeout does nothing.
-//! - An action that cannot be carried out comes back as [`Event::Fault`]: failure is another input.
-//! - **Read before you act**: hand in every advertisement that is waiting before a timeout. A process that was held up
-//!   (a paused machine, a long collection of garbage) would otherwise take over from a healthy Active whose
-//!   advertisements it has not read yet.
+//! - **In**: [`Event`]s, or the datagrams that [`VrrpRouter`] makes events of, each with the time at which it happens.
+//! - **Out**: [`Action`]s, to be carried out in order, and one deadline, at which [`Event::Timeout`] is due. The order
+//!   carries meaning: advertise, install, announce; remove, then resign.
+//! - **Time** is an [`Instant`], nanoseconds on a monotonic clock of the caller's, and never goes back. Deadlines are
+//!   given back on the same clock. A timeout that comes early does nothing; after one that comes late nothing is made
+//!   up for in a burst.
+//! - **Failure is another input**: an action that cannot be carried out comes back as [`Event::Fault`], and what was to
+//!   follow it must not happen ([`VrrpRouter::cancel_actions`]).
+//! - **Every input is answered**: no event in any state, and no octets, lead to a panic. Values that no router can run
+//!   with are refused where they are made, with the value and what would be right; datagrams are dropped with one
+//!   [`Reason`](wire::Reason) each, and a dropped one changes nothing but a counter.
 //! - The same events give the same actions, on every machine. [`State`] is `Copy + Eq + Hash`, so that a run can be
 //!   replayed, searched by a model checker, or carried over an `exec`.
+//!
+//! # The loop
+//!
+//! 1. Sleep until the deadline ([`poll_timeout`](VrrpRouter::poll_timeout)) or until something can be read.
+//! 2. Take the time, once.
+//! 3. **Read before you act**: hand in every datagram that is waiting, and every fault that is known.
+//! 4. [`handle_timeout`](VrrpRouter::handle_timeout), whether the deadline has come or not.
+//! 5. Carry out what [`poll_action`](VrrpRouter::poll_action) gives until there is nothing left. Begin again.
+//!
+//! Step 3 before step 4 is the stall rule. A process that was held up (a paused machine, a long collection of garbage)
+//! finds its deadline long past, and the advertisements of a healthy Active waiting; had it acted first, there would be
+//! two. An Active that was held up for longer than Active_Down_Interval has been replaced, as far as it can know: if it
+//! does not preempt it leaves the role to whoever it hears, else it goes on and announces its addresses again.
 //!
 //! # Layers
 //!
@@ -74,14 +90,26 @@
 //!
 //! # What VRRP cannot promise
 //!
-//! Two hosts that cannot hear each other both become Active: no protocol without a third party can tell a dead peer from
-//! a cut cable. Nor does VRRP protect against somebody on the link who forges packets; the TTL check only keeps out those
-//! who are not on it (RFC 9568 §9).
+//! - **One Active in a partition.** Two hosts that cannot hear each other both become Active: no protocol without a
+//!   third party can tell a dead peer from a cut cable. Where that must not happen let a [`Gate`] ask a quorum or a
+//!   fence first.
+//! - **Security on the link.** It does not protect against somebody on the link who forges packets, or who answers ARP
+//!   for the addresses; that the TTL must be 255 keeps out only those who are not on it (RFC 9568 §9, RFC 5082). The
+//!   password of VRRPv2 is none that a reader of the wire could not read. [`auth-hmac`](#features) stops forged
+//!   advertisements, and nothing else.
+//! - **A takeover without a gap.** After a crash the others wait for Active_Down_Interval, three intervals and a part
+//!   of one; only a planned [`HandOver`] has no gap.
+//!
+//! # Conformance
+//!
+//! `CONFORMANCE.md`, beside this crate's manifest, lists every rule of RFC 9568, 5798 and 3768 with the place where it
+//! is done and the test that holds it, and what differs on purpose.
 //!
 //! # Features
 //!
-//! `std` (default) implies `alloc`, which brings [`VrrpRouter`]. `serde` lets states, events and actions be stored. `auth-hmac`
-//! brings the signed advertisements of keepalived 2.4. Without any, the crate is `no_std` and needs no allocator.
+//! `std` (default) implies `alloc`, which brings [`VrrpRouter`]. `serde` lets states, events and actions be stored.
+//! `auth-hmac` brings the signed advertisements of keepalived 2.4. Without any, the crate is `no_std` and needs no
+//! allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -118,7 +146,7 @@ pub use event::{Advert, After, Event, Fault, Faults};
 pub use params::{Gate, HandOver, Params, ParamsError, Preempt, Yield};
 #[cfg(feature = "alloc")]
 pub use router::{Addressing, AdvertError, ConfigError, GroupId, Outgoing, RouterId, VirtualRouterConfig, VrrpRouter};
-pub use state::{Active, Backup, Claimant, Heard, Initialize, Phase, Role, State, Timer};
+pub use state::{Active, Backup, Claimant, Heard, Initialize, Phase, Rivalry, Role, State, Timer};
 pub use step::{Step, step};
 pub use time::Instant;
 pub use types::{Family, IfIndex, Interval, Priority, ValueError, Version, VirtualAddr, Vrid};

@@ -56,7 +56,9 @@ pub enum Preempt {
 ///
 /// With `Preempt::Never` a Backup never displaces a lower Active, so one whose health check lowered its priority would
 /// keep the addresses for ever. Calling an election instead, it resigns but keeps serving, and stands with its lowered
-/// priority: whoever is healthier takes over within Skew_Time; if nobody is, it goes on without a gap.
+/// priority: whoever is healthier takes over within Skew_Time; if nobody is, it goes on without a gap. Of routers that are
+/// degraded alike the one with the highest address ends up with the role, and keeps it. Over VRRPv3 an election takes a tenth of
+/// a second, by [`Interval::ELECTION`](crate::Interval::ELECTION).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Yield {
@@ -70,6 +72,9 @@ pub enum Yield {
 }
 
 /// Promotion that waits for the application: for fencing, a quorum, a replica to be promoted (not in the RFC).
+///
+/// If there is no Active, the router advertises while it waits, so that lower ones hold still. If there is one of lower
+/// priority, it keeps silent until it is confirmed, so that this one serves on if it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Gate {
@@ -144,12 +149,21 @@ impl Params {
         Self { base_priority: priority, priority, ..self }
     }
 
-    /// The priority that tracking leaves of the configured one for now . A router is
-    /// degraded while it is lower. That of an address owner cannot be changed, nor can another become 255: the owner's
+    /// The priority that tracking leaves of the configured one for now. A router is degraded while it is lower. That of an address owner cannot be changed, nor can another become 255: the owner's
     /// priority says whose the addresses are (RFC 9568 §5.2.4).
     pub fn with_effective_priority(self, priority: Priority) -> Self {
         let changeable = !self.base_priority.is_owner() && !priority.is_owner();
         if changeable { Self { priority, ..self } } else { Self { priority: self.base_priority, ..self } }
+    }
+
+    /// These, with the priority as far from the configured one as tracking had moved it in `before`.
+    pub(crate) fn tracked_as(self, before: &Self) -> Self {
+        let moved = i16::from(before.priority.get()) - i16::from(before.base_priority.get());
+        let priority = (i16::from(self.base_priority.get()) + moved).clamp(1, 254);
+        match u8::try_from(priority).ok().and_then(Priority::from_wire) {
+            Some(priority) if moved != 0 => self.with_effective_priority(priority),
+            Some(_) | None => Self { priority: self.base_priority, ..self },
+        }
     }
 
     /// `Advertisement_Interval`: how often this router advertises while Active.
@@ -173,7 +187,7 @@ impl Params {
     }
 
     /// The address that advertisements are sent from, which settles equal priorities (RFC 9568 §6.4.3); `None` while
-    /// the interface has none.
+    /// the interface has none: a router without one takes no part.
     ///
     /// # Errors
     /// [`ParamsError::PrimaryAddress`] if it is of the other family.

@@ -135,7 +135,7 @@ impl VrrpRouter {
         let Some(entry) = self.slot_mut(id) else { return };
         let params = entry.track(assessment);
         if params != *entry.router.params() {
-            let actions = entry.router.set_params(now, params);
+            let actions = entry.router.set_effective_priority(now, assessment.priority);
             self.queue(now, id, actions);
         }
         let event = match assessment.fault {

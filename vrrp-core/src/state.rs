@@ -14,7 +14,7 @@ pub enum State {
     Initialize(Initialize),
     /// Watching the Active (§6.4.2).
     Backup(Backup),
-    /// Advertising, but without the addresses until the application confirms (not in the RFC).
+    /// Claiming the role, but without the addresses until the application confirms (not in the RFC).
     Claimant(Claimant),
     /// Holding the addresses (§6.4.3).
     #[doc(alias = "Master")]
@@ -31,6 +31,8 @@ pub struct Initialize {
     pub faults: Faults,
     /// When faults that nothing reports the end of are taken as gone.
     pub retry_at: Option<Instant>,
+    /// The name of a claim that was made in the instant of leaving, which the next one must not have.
+    pub claimed: Option<Instant>,
 }
 
 /// Watching.
@@ -55,8 +57,10 @@ pub struct Backup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Heard {
-    /// Nobody, since it entered the role.
+    /// Nobody, since it was started.
     Nobody,
+    /// Nobody, since it gave up the role or a claim to it.
+    Itself,
     /// An Active that it accepts.
     Active,
     /// An Active of lower priority, which it is about to preempt.
@@ -65,13 +69,14 @@ pub enum Heard {
     Resignation,
 }
 
-/// Claiming the role, for the application to confirm. To the others it is the Active, so lower ones hold still.
+/// Claiming the role, for the application to confirm. To the others it is the Active, so lower ones hold still; or it keeps
+/// silent, because a lower Active serves meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Claimant {
     /// When it claimed the role: the name of the claim in [`Action::Prepare`](crate::Action::Prepare).
     pub since: Instant,
-    /// When the next advertisement is due.
+    /// When the next advertisement is due. While it keeps silent: when the lower Active counts as gone, and it speaks.
     pub advert_at: Instant,
     /// When the application's time is up.
     pub until: Instant,
@@ -79,6 +84,15 @@ pub struct Claimant {
     pub answers_left: u8,
     /// Whether it came this far without hearing another Active.
     pub alone: bool,
+    /// The interval of a lower Active that it would preempt, and that serves until the claim is confirmed.
+    pub beside: Option<Interval>,
+}
+
+impl Claimant {
+    /// Whether the others know nothing of the claim: a lower Active serves.
+    pub const fn is_silent(&self) -> bool {
+        self.beside.is_some()
+    }
 }
 
 /// Holding the addresses.
@@ -93,14 +107,28 @@ pub struct Active {
     pub advertised: Priority,
     /// How many rivals may still be answered before the next periodic advertisement.
     pub answers_left: u8,
-    /// Answers in a row that a rival did not heed.
-    pub unheeded: u8,
+    /// Whether a rival told the hosts about itself and they were not told better: done with the next advertisement.
+    pub announce_due: bool,
+    /// What rivals that lose have claimed so far.
+    pub rivalry: Option<Rivalry>,
     /// Whether it has yet to settle by priority what was decided by who was first.
     pub unsettled: bool,
     /// When it calls the next election: to settle, or because it is degraded.
     pub election_at: Option<Instant>,
     /// What it is doing beside serving.
     pub phase: Phase,
+}
+
+/// Claims of rivals that lose against an Active, to tell one that yields from one that does not hear it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Rivalry {
+    /// When the last claim came, counted or not.
+    pub heard_at: Instant,
+    /// When one was last counted: one for each interval.
+    pub counted_at: Instant,
+    /// How many were counted since there was peace for two intervals.
+    pub unheeded: u8,
 }
 
 /// What an Active does beside holding the addresses.
@@ -123,7 +151,7 @@ pub enum Role {
     Initialize,
     /// Watching the Active.
     Backup,
-    /// Advertising without the addresses, until the application confirms.
+    /// Claiming the role without the addresses, until the application confirms.
     Claimant,
     /// Holding the addresses.
     #[doc(alias = "Master")]
@@ -144,7 +172,7 @@ impl fmt::Display for Role {
 /// Which timer a deadline belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timer {
-    /// Active_Down_Timer (§6.2), in Backup.
+    /// Active_Down_Timer (§6.2), in Backup, and in a Claimant that keeps silent.
     ActiveDown,
     /// Adver_Timer (§6.2), in Active and Claimant.
     Adver,
@@ -161,7 +189,7 @@ pub enum Timer {
 impl State {
     /// The state of a router that was just made: not started, no fault.
     pub const fn new() -> Self {
-        Self::Initialize(Initialize { started: false, faults: Faults::NONE, retry_at: None })
+        Self::Initialize(Initialize { started: false, faults: Faults::NONE, retry_at: None, claimed: None })
     }
 
     /// The role.
@@ -182,6 +210,7 @@ impl State {
             Self::Initialize(_) => None,
             Self::Backup(backup) => Some((backup.down_at, Timer::ActiveDown)),
             Self::Claimant(claimant) if claimant.until <= claimant.advert_at => Some((claimant.until, Timer::Gate)),
+            Self::Claimant(claimant) if claimant.is_silent() => Some((claimant.advert_at, Timer::ActiveDown)),
             Self::Claimant(claimant) => Some((claimant.advert_at, Timer::Adver)),
             Self::Active(active) => Some(match (active.phase, active.election_at) {
                 (Phase::Advertising, Some(at)) if at <= active.advert_at => (at, Timer::Election),

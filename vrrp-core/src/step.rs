@@ -1,18 +1,17 @@
 //! The transition function: one event in, the next state and the ordered actions out (RFC 9568 §6.4).
 //!
 //! It is total: every event is answered in every role, and nothing can panic. It reads no clock and keeps nothing: the
-//! same arguments give the same result. The arms stand in the RFC's order; Active, with what goes beyond the RFC, is in
-//! a file of its own.
+//! same arguments give the same result. Each role has a file of its own, in which the arms stand in the RFC's order; what
+//! they share is here.
 
 mod active;
+mod backup;
+mod claimant;
 
-use core::time::Duration;
-
-use crate::election::{Verdict, judge};
-use crate::state::{Active, Backup, Claimant, Heard, Initialize, Phase};
+use crate::state::{Active, Backup, Heard, Initialize, Phase};
 use crate::{
-    Action, Actions, Advert, After, Alarm, Cause, Claim, Event, Fault, Faults, Instant, Interval, Params, Preempt,
-    Priority, State, Transition, Version,
+    Action, Actions, Advert, After, Cause, Claim, Event, Fault, Faults, Instant, Interval, Params, Priority, State,
+    Transition, Version,
 };
 
 /// How many losing rivals are answered between two periodic advertisements. The RFC answers each (§6.4.3), which
@@ -45,6 +44,11 @@ impl Step {
         if condition { self.with(action) } else { self }
     }
 
+    /// With `action` before all others: also where one of those cannot be carried out, and the rest is dropped.
+    fn preceded_by(self, action: Action) -> Self {
+        self.actions.into_iter().fold(Self::quiet(self.state).with(action), Self::with)
+    }
+
     /// Appends the change of role since `before`.
     fn entered_from(self, before: State, cause: Cause) -> Self {
         let transition = Transition { from: before.role(), to: self.state.role(), cause };
@@ -57,10 +61,15 @@ impl Step {
 /// `now` must not go back between calls for one router. Give the advertisements that are waiting before
 /// [`Event::Timeout`]: a router that was held up must read what happened before it may act on a late timer.
 pub fn step(params: &Params, state: State, now: Instant, event: Event) -> Step {
+    let event = match event {
+        // Without an address it can neither advertise nor win between equals (§5.1.1.1, §6.4.3).
+        Event::Reconfigured if params.primary_address().is_none() => Event::Fault(Fault::PrimaryAddress),
+        other => other,
+    };
     match state {
         State::Initialize(initialize) => in_initialize(params, initialize, now, event),
-        State::Backup(backup) => in_backup(params, backup, now, event),
-        State::Claimant(claimant) => in_claimant(params, claimant, now, event),
+        State::Backup(backup) => backup::in_backup(params, backup, now, event),
+        State::Claimant(claimant) => claimant::in_claimant(params, claimant, now, event),
         State::Active(active) => active::in_active(params, active, now, event),
     }
 }
@@ -72,9 +81,13 @@ fn in_initialize(params: &Params, initialize: Initialize, now: Instant, event: E
         Event::Startup => start_if_able(params, Initialize { started: true, ..initialize }, now),
         Event::Shutdown | Event::HandOver(After::Leave) => {
             let faults = without_retried(initialize.faults);
-            Step::quiet(State::Initialize(Initialize { started: false, faults, retry_at: None }))
+            Step::quiet(State::Initialize(Initialize { started: false, faults, retry_at: None, ..initialize }))
         }
         Event::Fault(fault) => Step::quiet(State::Initialize(with_fault(params, initialize, now, fault))),
+        Event::Reconfigured if initialize.faults.contains(Fault::PrimaryAddress) => {
+            let faults = initialize.faults.without(Fault::PrimaryAddress);
+            start_if_able(params, Initialize { faults, ..initialize }, now)
+        }
         Event::Recovered(fault) => {
             let faults = initialize.faults.without(fault);
             start_if_able(params, Initialize { faults, ..initialize }, now)
@@ -96,109 +109,15 @@ fn in_initialize(params: &Params, initialize: Initialize, now: Instant, event: E
     }
 }
 
-/// §6.4.2 Backup.
-fn in_backup(params: &Params, backup: Backup, now: Instant, event: Event) -> Step {
-    let before = State::Backup(backup);
-    match event {
-        // (325) Shutdown: no advertisement, since it was not the one who answered for the addresses.
-        Event::Shutdown | Event::HandOver(After::Leave) => {
-            Step::quiet(State::new()).entered_from(before, Cause::Shutdown)
-        }
-        // (345) Active_Down_Timer fires.
-        Event::Timeout if now >= backup.down_at => {
-            let cause = match backup.heard {
-                Heard::Nobody | Heard::Active => Cause::NoResponse,
-                Heard::LowerPriority => Cause::Preempted,
-                Heard::Resignation => Cause::Resigned,
-            };
-            claim_role(params, before, now, cause)
-        }
-        // (380) An advertisement.
-        Event::Advert(advert) => Step::quiet(State::Backup(hear(params, backup, now, advert))),
-        Event::Fault(fault) => leave(params, before, now, fault),
-        Event::Reconfigured => Step::quiet(State::Backup(rearmed(params, backup, now))),
-        Event::Startup
-        | Event::Timeout
-        | Event::Recovered(_)
-        | Event::Confirm(_)
-        | Event::Refuse(_)
-        | Event::HandOver(After::Stay)
-        | Event::StepDown => Step::quiet(before),
-    }
-}
-
-/// Between Backup and Active, with a [`Gate`](crate::Gate): to the others it is Active (§6.4.3), but it holds nothing.
-fn in_claimant(params: &Params, claimant: Claimant, now: Instant, event: Event) -> Step {
-    let before = State::Claimant(claimant);
-    match event {
-        Event::Confirm(claim) if claim == claimant.since => {
-            let state = serving(params, now, claimant.advert_at, claimant.alone);
-            Step::quiet(state)
-                .with(Action::InstallAddresses)
-                .with(Action::Announce)
-                .entered_from(before, Cause::Confirmed)
-        }
-        Event::Refuse(claim) if claim == claimant.since => stand_back(params, before, now, Cause::Refused),
-        Event::Timeout if now >= claimant.until => stand_back(params, before, now, Cause::NotConfirmed),
-        Event::Timeout if now >= claimant.advert_at => {
-            let advert_at = next_advert(params, claimant.advert_at, now);
-            Step::quiet(State::Claimant(Claimant { advert_at, answers_left: ANSWERS_PER_INTERVAL, ..claimant }))
-                .with(advertise(params, Some(params.priority())))
-        }
-        Event::Advert(advert) => match advert.priority {
-            // (705) Say at once that there is an Active: a lower Backup would not wait for the next advertisement.
-            None => match claimant.answers_left.checked_sub(1) {
-                Some(answers_left) => {
-                    let advert_at = now + params.advert_interval().as_duration();
-                    Step::quiet(State::Claimant(Claimant { advert_at, answers_left, ..claimant }))
-                        .with(advertise(params, Some(params.priority())))
-                }
-                None => Step::quiet(before),
-            },
-            // It was held up, and another took over as it had to: a gated router lets it.
-            Some(_) if is_doubtful(params, claimant.advert_at, now) => {
-                lose_to(params, now, advert).entered_from(before, Cause::Stalled(advert.source))
-            }
-            Some(priority) => match judge(params.priority(), params.primary_address(), priority, advert.source) {
-                Verdict::RivalWins => {
-                    lose_to(params, now, advert).entered_from(before, Cause::Outranked(advert.source))
-                }
-                Verdict::WeWin => match claimant.answers_left.checked_sub(1) {
-                    Some(answers_left) if params.answer_rivals() && answers_left > 0 => {
-                        Step::quiet(State::Claimant(Claimant { answers_left, alone: false, ..claimant }))
-                            .with(advertise(params, Some(params.priority())))
-                    }
-                    Some(_) | None => Step::quiet(State::Claimant(Claimant { alone: false, ..claimant })),
-                },
-                Verdict::Indistinguishable => {
-                    Step::quiet(before).with(Action::Alarm(Alarm::SameAddress(advert.source)))
-                }
-            },
-        },
-        Event::Shutdown | Event::HandOver(After::Leave) => {
-            let resignation = advertise(params, None);
-            Step::quiet(State::new()).with(resignation).entered_from(before, Cause::Shutdown)
-        }
-        Event::Fault(fault) => leave(params, before, now, fault),
-        Event::StepDown => step_down(params, before, now, Cause::Group),
-        Event::Reconfigured => {
-            let advert_at = claimant.advert_at.min(now + params.advert_interval().as_duration());
-            Step::quiet(State::Claimant(Claimant { advert_at, ..claimant }))
-        }
-        Event::Startup
-        | Event::Timeout
-        | Event::Recovered(_)
-        | Event::Confirm(_)
-        | Event::Refuse(_)
-        | Event::HandOver(After::Stay) => Step::quiet(before),
-    }
-}
-
 /// Leaves Initialize if it was started and no fault holds.
 fn start_if_able(params: &Params, initialize: Initialize, now: Instant) -> Step {
     let before = State::Initialize(initialize);
     if !initialize.started || !initialize.faults.is_empty() {
         return Step::quiet(before);
+    }
+    if params.primary_address().is_none() {
+        let faults = initialize.faults.with(Fault::PrimaryAddress);
+        return Step::quiet(State::Initialize(Initialize { faults, ..initialize }));
     }
     // (105) The address owner is Active from the start.
     if params.priority().is_owner() {
@@ -208,48 +127,39 @@ fn start_if_able(params: &Params, initialize: Initialize, now: Instant) -> Step 
     enter_backup(params, now, params.advert_interval(), Heard::Nobody).entered_from(before, Cause::Startup)
 }
 
-/// (350) - (375): advertise, then install, then announce. With a gate: advertise, and ask first.
+/// (350) - (375): advertise, then install, then announce. With a gate: ask first.
 fn claim_role(params: &Params, before: State, now: Instant, cause: Cause) -> Step {
-    let advert_at = now + params.advert_interval().as_duration();
+    if let Some(gate) = params.gate() {
+        return claimant::claim(params, gate, before, now).entered_from(before, cause);
+    }
     let alone = match before {
         State::Backup(backup) => backup.heard == Heard::Nobody,
         State::Initialize(_) | State::Claimant(_) | State::Active(_) => false,
     };
-    let advert = advertise(params, Some(params.priority()));
-    match params.gate() {
-        Some(gate) => Step::quiet(State::Claimant(Claimant {
-            since: now,
-            advert_at,
-            until: now + gate.timeout.max(Duration::from_nanos(1)),
-            answers_left: ANSWERS_PER_INTERVAL,
-            alone,
-        }))
-        .with(advert)
-        .with(Action::Prepare(now))
-        .entered_from(before, cause),
-        None => Step::quiet(serving(params, now, advert_at, alone))
-            .with(advert)
-            .with(Action::InstallAddresses)
-            .with(Action::Announce)
-            .entered_from(before, cause),
-    }
+    let advert_at = now + params.advert_interval().as_duration();
+    Step::quiet(State::Active(serving(params, now, advert_at, alone)))
+        .with(advertise(params, Some(params.priority())))
+        .with(Action::InstallAddresses)
+        .with(Action::Announce)
+        .entered_from(before, cause)
 }
 
 /// Active from now on. One that came this far without hearing another Active may call an election later, to settle by
 /// priority what was decided by who was first; the owner would win it in any case.
-fn serving(params: &Params, now: Instant, advert_at: Instant, alone: bool) -> State {
+fn serving(params: &Params, now: Instant, advert_at: Instant, alone: bool) -> Active {
     let settle_at =
         params.settle().filter(|_| alone && !params.priority().is_owner()).map(|after| (now + after).max(advert_at));
-    State::Active(Active {
+    Active {
         since: now,
         advert_at,
         advertised: params.priority(),
         answers_left: ANSWERS_PER_INTERVAL,
-        unheeded: 0,
+        announce_due: false,
+        rivalry: None,
         unsettled: settle_at.is_some(),
         election_at: settle_at.or_else(|| active::re_election_at(params, now)),
         phase: Phase::Advertising,
-    })
+    }
 }
 
 /// Backup, without any address: also those that a predecessor of this process left behind.
@@ -271,86 +181,11 @@ fn lose_to(params: &Params, now: Instant, advert: Advert) -> Step {
     enter_backup(params, now, learn_interval(params, advert), Heard::Active)
 }
 
-/// A claim that came to nothing: resign, and let the next best go first.
-fn stand_back(params: &Params, before: State, now: Instant, cause: Cause) -> Step {
-    let back_off = params.gate().map(|gate| gate.back_off).unwrap_or_default();
-    let step = enter_backup(params, now, params.advert_interval(), Heard::Nobody);
-    let state = match step.state {
-        State::Backup(backup) => {
-            let until = now + back_off;
-            State::Backup(Backup { stand_back_until: Some(until), down_at: backup.down_at.max(until), ..backup })
-        }
-        other @ (State::Initialize(_) | State::Claimant(_) | State::Active(_)) => other,
-    };
-    Step { state, ..step }.with(advertise(params, None)).entered_from(before, cause)
-}
-
 /// Gives up the role, and stays as Backup.
 fn step_down(params: &Params, before: State, now: Instant, cause: Cause) -> Step {
-    enter_backup(params, now, params.advert_interval(), Heard::Nobody)
+    enter_backup(params, now, params.advert_interval(), Heard::Itself)
         .with(advertise(params, None))
         .entered_from(before, cause)
-}
-
-/// (385) - (440): what a Backup makes of an advertisement.
-fn hear(params: &Params, backup: Backup, now: Instant, advert: Advert) -> Backup {
-    let Some(priority) = advert.priority else {
-        // (390) The Active resigns: wait for Skew_Time only. The interval in such a packet is not learned.
-        let down_at = now + params.skew_time(backup.active_adver_interval);
-        let resigned = Backup { armed_at: now, heard: Heard::Resignation, preempt_at: None, ..backup };
-        return resigned.due(down_at);
-    };
-    // From when on this sender is not accepted any more; only a delay has to be remembered.
-    let (discard_from, preempt_at) = match params.preempt() {
-        Preempt::Immediately | Preempt::After(_) | Preempt::Never if priority >= params.priority() => (None, None),
-        Preempt::Immediately => (Some(now), None),
-        Preempt::Never | Preempt::After(_) if params.priority().is_owner() => (Some(now), None),
-        Preempt::Never => (None, None),
-        Preempt::After(delay) => {
-            let at = backup.preempt_at.unwrap_or(now + delay);
-            (Some(at), Some(at))
-        }
-    };
-    match discard_from {
-        // (440) Discard: the timer runs on, and this router takes over when it fires.
-        Some(at) if now >= at => Backup { heard: Heard::LowerPriority, preempt_at, ..backup },
-        // (405) Accept: learn the interval, wait for another Active_Down_Interval.
-        Some(_) | None => {
-            let active_adver_interval = learn_interval(params, advert);
-            let down_at = now + params.active_down_interval(active_adver_interval);
-            let accepted = Backup { armed_at: now, active_adver_interval, heard: Heard::Active, preempt_at, ..backup };
-            accepted.due(down_at)
-        }
-    }
-}
-
-/// Active_Down_Timer by the new parameters, counted from when it was set; what is overdue fires now.
-fn rearmed(params: &Params, backup: Backup, now: Instant) -> Backup {
-    // It was about to preempt, and may not any more: it accepts the Active that it heard.
-    if backup.heard == Heard::LowerPriority && params.preempt() == Preempt::Never && !params.priority().is_owner() {
-        let down_at = now + params.active_down_interval(backup.active_adver_interval);
-        return Backup { armed_at: now, heard: Heard::Active, preempt_at: None, ..backup }.due(down_at);
-    }
-    let active_adver_interval = match backup.heard {
-        Heard::Nobody => params.advert_interval(),
-        Heard::Active | Heard::LowerPriority | Heard::Resignation => backup.active_adver_interval,
-    };
-    let wait = match backup.heard {
-        Heard::Resignation => params.skew_time(active_adver_interval),
-        Heard::Nobody | Heard::Active | Heard::LowerPriority => params.active_down_interval(active_adver_interval),
-    };
-    let preempt_at = match params.preempt() {
-        Preempt::After(_) => backup.preempt_at,
-        Preempt::Immediately | Preempt::Never => None,
-    };
-    Backup { active_adver_interval, preempt_at, ..backup }.due(now.max(backup.armed_at + wait))
-}
-
-impl Backup {
-    /// With Active_Down_Timer set to fire at `down_at`, or when standing back ends.
-    fn due(self, down_at: Instant) -> Self {
-        Self { down_at: self.stand_back_until.map_or(down_at, |until| down_at.max(until)), ..self }
-    }
 }
 
 /// When the next advertisement is due after the one that was due at `due`. It is counted from the deadline, so that the
@@ -371,14 +206,31 @@ fn is_doubtful(params: &Params, due: Instant, now: Instant) -> bool {
 
 /// Leaves the election because of `fault`.
 fn leave(params: &Params, before: State, now: Instant, fault: Fault) -> Step {
-    let out = Initialize { started: true, faults: Faults::NONE, retry_at: None };
+    let out = Initialize { started: true, ..out(params, before, now) };
     let step = Step::quiet(State::Initialize(with_fault(params, out, now, fault)));
     let step = match before {
         State::Active(_) => resign(step, params),
-        State::Claimant(_) => step.with(advertise(params, None)),
+        State::Claimant(claimant) => claimant::withdraw(step, params, claimant),
         State::Initialize(_) | State::Backup(_) => step,
     };
     step.entered_from(before, Cause::Fault(fault))
+}
+
+/// Out of the election. A claim that was made at this very instant is remembered, so that its name is not given again.
+fn left(params: &Params, before: State, now: Instant) -> State {
+    State::Initialize(out(params, before, now))
+}
+
+fn out(params: &Params, before: State, now: Instant) -> Initialize {
+    let claimed = match before {
+        State::Initialize(initialize) => initialize.claimed,
+        State::Backup(_) => None,
+        State::Claimant(claimant) => Some(claimant.since),
+        // The claim is older, or as old.
+        State::Active(active) => Some(active.since).filter(|_| params.gate().is_some()),
+    };
+    let claimed = claimed.filter(|claim| *claim >= now);
+    Initialize { started: false, faults: Faults::NONE, retry_at: None, claimed }
 }
 
 /// Gives the addresses up: remove them, then say so with priority 0 (§5.2.4).

@@ -11,6 +11,8 @@ use crate::{Interval, Priority, Version};
 ///
 /// VRRPv3: `(256 - Priority) * Active_Adver_Interval / 256` (RFC 9568 §6.1). VRRPv2: `(256 - Priority) / 256` seconds,
 /// whatever the interval (RFC 3768 §6.1).
+///
+/// Exact to the nanosecond, rounded down: from 39,062 ns (priority 255, 1 cs) to 40.79 s (priority 1, 40.95 s).
 pub fn skew_time(version: Version, priority: Priority, active_adver_interval: Interval) -> Duration {
     let unit = match version {
         Version::V2 => 1_000_000_000,
@@ -21,7 +23,8 @@ pub fn skew_time(version: Version, priority: Priority, active_adver_interval: In
 
 /// `Active_Down_Interval`: how long a Backup hears nothing before it declares the Active down.
 ///
-/// `3 * Active_Adver_Interval + Skew_Time` (RFC 9568 §6.1, RFC 3768 §6.1).
+/// `3 * Active_Adver_Interval + Skew_Time` (RFC 9568 §6.1, RFC 3768 §6.1), exact to the nanosecond, rounded down. RFC
+/// 5798 and RFC 3768 call it Master_Down_Interval.
 #[doc(alias = "master_down_interval")]
 pub fn active_down_interval(version: Version, priority: Priority, active_adver_interval: Interval) -> Duration {
     Duration::from_nanos(3 * active_adver_interval.as_nanos()) + skew_time(version, priority, active_adver_interval)

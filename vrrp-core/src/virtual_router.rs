@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::{Actions, Event, Fault, Instant, Params, ParamsError, State, Timer, step};
+use crate::{Actions, Event, Fault, Instant, Params, ParamsError, Priority, State, Timer, step};
 
 /// One virtual router: [`Params`] and [`State`] kept together.
 ///
@@ -51,10 +51,19 @@ impl VirtualRouter {
         self.state.deadline()
     }
 
-    /// Replaces the parameters without leaving the role.
+    /// Replaces the parameters without leaving the role. What tracking added to the configured priority or took from it
+    /// stays, until [`set_effective_priority`](Self::set_effective_priority) says otherwise.
     #[must_use = "actions that are not carried out leave hosts and state apart"]
     pub fn set_params(&mut self, now: Instant, params: Params) -> Actions {
-        self.params = params;
+        self.params = params.tracked_as(&self.params);
+        self.handle_event(now, Event::Reconfigured)
+    }
+
+    /// Tells the priority that tracking leaves of the configured one ([`track::assess`](crate::track::assess)); the
+    /// configured one itself if nothing is bad.
+    #[must_use = "actions that are not carried out leave hosts and state apart"]
+    pub fn set_effective_priority(&mut self, now: Instant, priority: Priority) -> Actions {
+        self.params = self.params.with_effective_priority(priority);
         self.handle_event(now, Event::Reconfigured)
     }
 

@@ -41,10 +41,10 @@ fn sm_02_the_owner_is_active_from_the_start_ipv6() {
 }
 
 #[test]
-fn sm_03_everyone_else_starts_as_backup_without_a_packet() {
+fn sm_03_tm_07_everyone_else_starts_as_backup_without_a_packet() {
     let mut router = Router::new(params());
     router.expect(0, Event::Startup, &[RemoveAddresses, router.enters(Role::Initialize, Role::Backup, Cause::Startup)]);
-    // tm_07: by its own interval.
+    // By its own interval.
     assert_eq!(router.deadline(), Some((millis(3609) + Duration::from_micros(375), Timer::ActiveDown)));
 }
 
@@ -129,13 +129,13 @@ fn sm_10_el_07_without_preemption_a_lower_active_is_accepted() {
 }
 
 #[test]
-fn sm_11_with_preemption_a_lower_active_is_discarded_and_the_timer_runs_on() {
+fn sm_11_tm_08_with_preemption_a_lower_active_is_discarded_and_the_timer_runs_on() {
     let mut router = Router::backup(params());
     let before = router.deadline();
     let mut lower = advert(RIVAL_ABOVE, 99);
     lower.interval = centiseconds(4095);
     router.expect(3000, Event::Advert(lower), &[]);
-    assert_eq!(router.deadline(), before, "neither timer nor interval (tm_08)");
+    assert_eq!(router.deadline(), before, "neither timer nor interval");
     let (down_at, _) = before.unwrap();
     router.expect_at(
         down_at,
@@ -167,7 +167,7 @@ fn sm_13_an_active_that_is_shut_down_removes_then_resigns() {
 }
 
 #[test]
-fn sm_14_tm_10_an_active_advertises_every_interval_of_its_own() {
+fn sm_14_tm_10_tx_07_an_active_advertises_every_interval_of_its_own() {
     let mut router = Router::backup(params());
     let mut slow = advert(RIVAL_ABOVE, 150);
     slow.interval = centiseconds(300);
@@ -178,7 +178,7 @@ fn sm_14_tm_10_an_active_advertises_every_interval_of_its_own() {
     for n in 1..=10 {
         let due = down_at + Duration::from_secs(n);
         router.expect_at(due - Duration::from_nanos(1), Event::Timeout, &[]);
-        // tx_07: the interval announced is its own, not the one that it learned.
+        // The interval announced is its own, not the one that it learned.
         router.expect_at(due, Event::Timeout, &[router.sends(100)]);
     }
 }
@@ -193,7 +193,7 @@ fn sm_15_an_active_answers_a_resignation_and_rearms_its_timer() {
 }
 
 #[test]
-fn sm_16_sm_26_an_active_yields_to_a_higher_priority_with_a_last_advertisement() {
+fn sm_16_sm_26_tm_08_an_active_yields_to_a_higher_priority_with_a_last_advertisement() {
     let mut router = Router::active(params());
     let mut higher = advert(RIVAL_BELOW, 101);
     higher.interval = centiseconds(50);
@@ -202,7 +202,7 @@ fn sm_16_sm_26_an_active_yields_to_a_higher_priority_with_a_last_advertisement()
         Event::Advert(higher),
         &[RemoveAddresses, router.sends(100), router.enters(Role::Active, Role::Backup, Cause::Outranked(RIVAL_BELOW))],
     );
-    // tm_08: 3 * 0.5 s + 156/256 * 0.5 s, by the rival's interval.
+    // 3 * 0.5 s + 156/256 * 0.5 s, by the rival's interval.
     assert_eq!(router.deadline(), Some((millis(4000) + Duration::from_nanos(1_804_687_500), Timer::ActiveDown)));
 }
 
@@ -269,12 +269,13 @@ fn sm_25_losing_rivals_are_answered_a_bounded_number_of_times_an_interval() {
     let mut router = Router::active(params());
     let (due, _) = router.deadline().unwrap();
     let answers = |router: &mut Router, at| {
-        (0..1000).filter(|_| !router.handle_at(at, Event::Advert(advert(RIVAL_ABOVE, 99))).is_empty()).count()
+        let claim = |n| router.handle_at(at + Duration::from_micros(n), Event::Advert(advert(RIVAL_ABOVE, 99)));
+        (0..1000).map(claim).filter(|actions| !actions.is_empty()).count()
     };
     assert_eq!(answers(&mut router, due - Duration::from_millis(500)), 3);
     // A resignation is answered all the same: Backups that heard it wait for Skew_Time only.
     let resignation = Event::Advert(advert(RIVAL_ABOVE, 0));
-    router.expect_at(due - Duration::from_millis(500), resignation, &[router.sends(100), Announce]);
+    router.expect_at(due - Duration::from_millis(499), resignation, &[router.sends(100), Announce]);
     let (due, _) = router.deadline().unwrap();
     router.expect_at(due, Event::Timeout, &[router.sends(100)]);
     assert_eq!(answers(&mut router, due), 3);
@@ -483,7 +484,7 @@ fn the_fault_hold_ends_only_the_faults_that_nothing_reports_the_end_of() {
     router.handle(0, Event::Fault(Fault::Send));
     router.expect(10_000, Event::Timeout, &[]);
     let faults = vrrp_core::Faults::NONE.with(Fault::Link);
-    assert_eq!(router.state(), State::Initialize(Initialize { started: true, faults, retry_at: None }));
+    assert_eq!(router.state(), State::Initialize(Initialize { started: true, faults, ..Initialize::default() }));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::common::{Node, PATIENCE, wait_until};
 use crate::network::{Network, Place, VIP, undisturbed};
+use vrrp_net::vrrp_core::Instant;
 
 #[test]
 fn on_sigterm_the_address_goes_with_priority_0_and_the_next_one_needs_skew_time_only() {
@@ -45,7 +46,7 @@ fn end_with(signal: &str, node: &mut Node) -> ExitStatus {
 }
 
 /// When priority 0 was on the wire: once, and last.
-fn wait_for_resignation(net: &Network, place: &Place) -> vrrp_net::vrrp_core::Instant {
+fn wait_for_resignation(net: &Network, place: &Place) -> Instant {
     assert!(wait_until(PATIENCE, || net.adverts_of(place).last().is_some_and(|last| last.priority == 0)));
     let adverts = net.adverts_of(place);
     assert_eq!(adverts.iter().filter(|advert| advert.priority == 0).count(), 1);

@@ -55,7 +55,7 @@ impl Slot {
             Some(_) => Faults::NONE,
             None => Faults::NONE.with(Fault::PrimaryAddress),
         };
-        let state = State::Initialize(Initialize { started: false, faults, retry_at: None });
+        let state = State::Initialize(Initialize { started: false, faults, retry_at: None, ..Initialize::default() });
         Self {
             generation,
             interface: Some(interface),

@@ -94,7 +94,7 @@ impl Sim {
     fn end_process(&mut self, node: NodeId) {
         let now = self.now;
         for index in 0..self.nodes.get(node.0).map_or(0, |entry| entry.members.len()) {
-            self.excuse_unheard(MemberId { node: node.0, index }, true, false);
+            self.excuse_unheard(MemberId { node: node.0, index }, true);
         }
         self.thaw(node.0);
         let Some(entry) = self.nodes.get_mut(node.0) else { return };
@@ -153,7 +153,7 @@ impl Sim {
             return;
         }
         for index in 0..entry.members.len() {
-            self.excuse_unheard(MemberId { node: node.0, index }, true, false);
+            self.excuse_unheard(MemberId { node: node.0, index }, true);
         }
         let Some(entry) = self.nodes.get_mut(node.0) else { return };
         entry.process = process;
@@ -467,6 +467,9 @@ impl Sim {
         let now = self.now;
         let member = self.member_mut(id).ok_or(ConfigError::Unknown)?;
         let params = params.with_primary_address(member.config.params.primary_address())?;
+        // What tracking takes from the priority stays.
+        let tracked = params.tracked_as(&member.params()).priority();
+        member.assessment = member.assessment.map(|assessment| Assessment { priority: tracked, ..assessment });
         member.config.params = params;
         member.params_since = now;
         if let Some((entry, router, own)) = self.running(id) {
@@ -524,6 +527,8 @@ impl Sim {
             let changed = neighbour.learn(now, node, asked);
             // It was overtaken on its way.
             neighbour.missed |= !asked && member.role() != Role::Active;
+            // Or the kernel answers for a process that will not say when it has them no more.
+            neighbour.missed |= !entry.is_running();
             if changed {
                 self.monitor.dirty = true;
                 self.trace.line(now, &host.name, format_args!("sends to {} from now on", entry.name));

@@ -10,7 +10,7 @@ use super::node::{Answer, Member, Node, Process, REMOVALS_WITHIN};
 use super::{MemberId, Sim};
 use crate::time::nanos;
 use crate::wire::Envelope;
-use crate::{Action, Alarm, Cause, Claim, Event, Family, Fault, Instant, Role, RouterId, Transition};
+use crate::{Action, Alarm, Cause, Claim, Event, Family, Fault, Instant, Phase, Role, RouterId, State, Transition};
 
 /// Frames that the socket of a process that does not read has room for; later ones are lost.
 const SOCKET_ROOM: usize = 256;
@@ -125,6 +125,9 @@ impl Sim {
         let Some(entry) = self.nodes.get_mut(node) else { return };
         for member in &mut entry.members {
             if let Some(state) = member.id.and_then(|id| entry.router.state(id)) {
+                // One that kept silent speaks.
+                let silent = |state| matches!(state, State::Claimant(claimant) if claimant.is_silent());
+                self.monitor.dirty |= silent(member.state) != silent(state);
                 member.state = state;
             }
         }
@@ -227,7 +230,7 @@ impl Sim {
             // A last word that is lost changes nothing.
             Some(_) if entry.router.state(router).is_some_and(|state| state.role() == Role::Backup) => {}
             Some(since) if own >= since + params.active_down_interval(params.advert_interval()) => {
-                member.send_failing = None;
+                // Until one can be sent again: if the first one of the next promotion fails, it promotes in vain.
                 self.events += 1;
                 // What would have followed, above all an announcement, must not happen.
                 entry.router.cancel_actions(router);
@@ -414,7 +417,13 @@ impl Sim {
                     self.schedule_renewal(id, installed);
                 }
             }
-            Chore::AnnounceAgain { installed, .. } if member.installed == Some(installed) => self.announce(id),
+            // One that has resigned must not lead the hosts away from its successor.
+            Chore::AnnounceAgain { installed, .. } if member.installed == Some(installed) => {
+                let state = entry.router.state(router);
+                if matches!(state, Some(State::Active(active)) if active.phase == Phase::Advertising) {
+                    self.announce(id);
+                }
+            }
             Chore::Renew { .. } | Chore::AnnounceAgain { .. } => {}
             Chore::Tell { event, .. } => {
                 entry.router.handle_event(own, router, event);

@@ -91,9 +91,14 @@ impl View<'_> {
     fn advertises(&self) -> bool {
         match self.member.state {
             State::Active(active) => active.phase == Phase::Advertising,
-            State::Claimant(_) => true,
+            State::Claimant(claimant) => !claimant.is_silent(),
             State::Initialize(_) | State::Backup(_) => false,
         }
+    }
+
+    /// Whether it is Active, or claims to be on the wire.
+    fn claims(&self) -> bool {
+        self.member.role() == Role::Active || self.advertises()
     }
 
     /// Whether nothing but an Active keeps it from promoting itself.
@@ -288,10 +293,7 @@ impl Sim {
         let Some(service) = self.services.iter().find(|service| service.members.contains(&id)) else { return false };
         let mut others = service.members.iter().filter(|other| **other != id).filter_map(|other| self.view(*other));
         one.is_eligible()
-            && !others.any(|other| {
-                let claims = matches!(other.member.role(), Role::Active | Role::Claimant);
-                other.node.is_running() && claims && self.is_heard(service, other, one)
-            })
+            && !others.any(|other| other.node.is_running() && other.claims() && self.is_heard(service, other, one))
     }
 
     fn look_at_pair(
@@ -304,7 +306,12 @@ impl Sim {
         let both = self.both_ways_since(service, one, other);
         if one.is_active() && other.is_active() {
             if let Some(after) = both.filter(|_| one.id < other.id) {
-                found(Oracle::AtMostOne, one.id, Some(other.id), None, after, one.interval.max(other.interval));
+                // Two that have both resigned hear nothing of each other before one of them goes on or leaves.
+                let hand_over =
+                    one.member.params().hand_over().deadline.max(other.member.params().hand_over().deadline);
+                let silence = if one.advertises() || other.advertises() { Duration::ZERO } else { hand_over };
+                let bound = one.interval.max(other.interval) + silence;
+                found(Oracle::AtMostOne, one.id, Some(other.id), None, after, bound);
             }
             let alarmed = one.member.alarmed.is_some_and(|at| self.now < at + ALARM_PERIOD);
             let line = self.lans.get(service.lan).and_then(|lan| lan.line(other.station, one.station));
@@ -341,8 +348,8 @@ impl Sim {
 
     /// Whether nobody else claims the role: the others would hold still for that one.
     fn is_only_active(&self, service: &Service, one: View<'_>) -> bool {
-        let mut others = service.members.iter().filter(|id| **id != one.id).filter_map(|id| self.member(*id));
-        !others.any(|other| matches!(other.role(), Role::Active | Role::Claimant))
+        let mut others = service.members.iter().filter(|id| **id != one.id).filter_map(|id| self.view(*id));
+        !others.any(|other| other.claims())
     }
 
     fn look_at_hosts(
@@ -432,14 +439,14 @@ impl Sim {
 
     /// An Active that leaves without another one ever having heard of it leaves hosts that only their own discovery leads
     /// back.
-    pub(super) fn excuse_unheard(&mut self, id: MemberId, gone: bool, silent: bool) {
+    pub(super) fn excuse_unheard(&mut self, id: MemberId, gone: bool) {
         let Some(service) = self.services.iter().find(|service| service.members.contains(&id)) else { return };
         let Some(one) = self.view(id) else { return };
         let others = service.members.iter().filter(|other| **other != id).filter_map(|other| self.view(*other));
         let never_heard = |other: View<'_>| {
             // Nor may one be known that has had the role for less than an interval.
             let since = self.clean_since(service, one, other).map(|since| since.max(one.member.role_since));
-            silent || since.is_none_or(|since| gone && self.now < since + self.allow(service, one.interval))
+            since.is_none_or(|since| gone && self.now < since + self.allow(service, one.interval))
         };
         let rivals: Vec<bool> = others.filter(|other| other.member.role() == Role::Active).map(never_heard).collect();
         let (now, unheard, interval) = (self.now, rivals.contains(&true), one.interval);
@@ -452,13 +459,6 @@ impl Sim {
         }
     }
 
-    fn is_standing(&self, id: MemberId) -> bool {
-        match self.state(id) {
-            State::Active(active) => matches!(active.phase, Phase::Standing(_)),
-            State::Initialize(_) | State::Backup(_) | State::Claimant(_) => false,
-        }
-    }
-
     /// The rules about changes of role.
     pub(super) fn judge_transition(&mut self, id: MemberId, transition: Transition) {
         self.monitor.dirty = true;
@@ -468,8 +468,12 @@ impl Sim {
         let budget = self.monitor.budget;
         let label = self.label(id);
         let Some(member) = self.member_mut(id) else { return };
+        // One that kept silent has nothing to take back.
+        let claimed = transition.from == Role::Claimant
+            && !matches!(member.state, State::Claimant(claimant) if claimant.is_silent());
         member.role_since = now;
-        let moved = (transition.from == Role::Active) != (transition.to == Role::Active);
+        // As of the last turn: a promotion that was undone in the same turn was none.
+        let moved = (member.role() == Role::Active) != (transition.to == Role::Active);
         if moved && !lossy {
             member.changes = (member.changes + 1).max(budget.saturating_sub(CREDIT));
         }
@@ -481,13 +485,11 @@ impl Sim {
                 format!("{label} changes its role once more than the faults explain"),
             );
         }
-        let silent = matches!(transition.cause, Cause::HandedOver(_)) || self.is_standing(id);
         if transition.from == Role::Active {
-            // As Backup it has said so, unless nobody could hear it. One that had resigned before yields in silence: see
-            // tests/scenarios/x05_hand_over_to_one_who_served.txt.
-            self.excuse_unheard(id, transition.to == Role::Initialize, silent);
+            // As Backup it has said so, unless nobody could hear it.
+            self.excuse_unheard(id, transition.to == Role::Initialize);
         }
-        let left = matches!(transition.from, Role::Active | Role::Claimant)
+        let left = (transition.from == Role::Active || claimed)
             && matches!(transition.cause, Cause::Shutdown | Cause::NoSuccessor | Cause::HandedOver(_));
         if left && transition.to == Role::Initialize && sent.is_none_or(|claim| claim.priority.is_some()) {
             self.report(Oracle::CleanExit, now, format!("{label} left without priority 0"));

@@ -1,8 +1,9 @@
 //! §6.4.3 Active, and the ways of leaving it that go beyond the RFC: an election that it calls, a planned hand-over.
 
-use super::{ANSWERS_PER_INTERVAL, Step, advertise, hear, is_doubtful, leave, lose_to, next_advert, resign, step_down};
+use super::backup::hear;
+use super::{ANSWERS_PER_INTERVAL, Step, advertise, is_doubtful, leave, left, lose_to, next_advert, resign, step_down};
 use crate::election::{Verdict, judge};
-use crate::state::{Active, Backup, Heard, Phase};
+use crate::state::{Active, Backup, Heard, Phase, Rivalry};
 use crate::{
     Action, Advert, After, Alarm, Cause, Claim, Event, Instant, Interval, Params, Preempt, Priority, State, Version,
 };
@@ -15,7 +16,7 @@ pub(super) fn in_active(params: &Params, active: Active, now: Instant, event: Ev
     let before = State::Active(active);
     match event {
         // (655) Shutdown. The addresses go first: whoever takes over must not find them still answered for.
-        Event::Shutdown => resign(Step::quiet(State::new()), params).entered_from(before, Cause::Shutdown),
+        Event::Shutdown => resign(Step::quiet(left(params, before, now)), params).entered_from(before, Cause::Shutdown),
         // (680) Adver_Timer fires, or another time of this role has come.
         Event::Timeout => on_timeout(params, active, now),
         // (700) An advertisement.
@@ -50,9 +51,9 @@ fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
         }
         (Phase::Advertising, _) if now >= active.advert_at => advertise_on_time(params, active, now),
         // Nobody wanted the role: on as before, and the addresses have been here all the time.
-        (Phase::Standing(at), _) if now >= at => {
-            Step::quiet(State::Active(serve_on(params, active, now))).with(advertise(params, Some(params.priority())))
-        }
+        (Phase::Standing(at), _) if now >= at => Step::quiet(State::Active(serve_on(params, active, now)))
+            .with(advertise(params, Some(params.priority())))
+            .with_if(active.announce_due, Action::Announce),
         (Phase::HandingOver(at, After::Stay), _) if now >= at => {
             Step::quiet(State::Active(serve_on(params, active, now)))
                 .with(advertise(params, Some(params.priority())))
@@ -60,7 +61,7 @@ fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
         }
         (Phase::HandingOver(at, After::Leave), _) if now >= at => {
             let before = State::Active(active);
-            resign(Step::quiet(State::new()), params).entered_from(before, Cause::NoSuccessor)
+            resign(Step::quiet(left(params, before, now)), params).entered_from(before, Cause::NoSuccessor)
         }
         (Phase::Advertising | Phase::Standing(_) | Phase::HandingOver(..), _) => Step::quiet(State::Active(active)),
     }
@@ -70,7 +71,7 @@ fn on_timeout(params: &Params, active: Active, now: Instant) -> Step {
 fn serve_on(params: &Params, active: Active, now: Instant) -> Active {
     let advert_at = now + params.advert_interval().as_duration();
     let election_at = active.election_at.or_else(|| re_election_at(params, now)).map(|at| at.max(advert_at));
-    advertised(params, Active { advert_at, election_at, phase: Phase::Advertising, ..active })
+    advertised(params, Active { advert_at, election_at, announce_due: false, phase: Phase::Advertising, ..active })
 }
 
 /// (680) - (690).
@@ -78,24 +79,25 @@ fn advertise_on_time(params: &Params, active: Active, now: Instant) -> Step {
     let advert_at = next_advert(params, active.advert_at, now);
     // Another router may have been Active meanwhile, and have told the hosts so.
     let doubtful = is_doubtful(params, active.advert_at, now);
-    // A rival that was not heard for a whole interval has heeded.
-    let unheeded = if active.answers_left == ANSWERS_PER_INTERVAL { 0 } else { active.unheeded };
-    let active = Active { advert_at, answers_left: ANSWERS_PER_INTERVAL, unheeded, ..active };
+    let announce = doubtful || active.announce_due;
+    let active = Active { advert_at, answers_left: ANSWERS_PER_INTERVAL, announce_due: false, ..active };
     Step::quiet(State::Active(advertised(params, active)))
         .with(advertise(params, Some(params.priority())))
-        .with_if(doubtful, Action::Announce)
+        .with_if(announce, Action::Announce)
 }
 
 /// (700) - (770) in the RFC's own Active.
 fn on_advert(params: &Params, active: Active, now: Instant, advert: Advert) -> Step {
     let before = State::Active(active);
     match advert.priority {
+        // It was held up, and another took over as it had to. No last advertisement: it could unseat the other. Nor is a
+        // resignation answered, after which that other's advertisements may be waiting.
+        priority if is_doubtful(params, active.advert_at, now) && !insists(params) => match priority {
+            Some(_) => lose_to(params, now, advert).entered_from(before, Cause::Stalled(advert.source)),
+            None => Step::quiet(before),
+        },
         // (705) A rival resigns: say at once that the addresses are served.
-        None => answer(params, active, now + params.advert_interval().as_duration(), None),
-        // It was held up, and another took over as it had to. No last advertisement: it could unseat the other.
-        Some(_) if is_doubtful(params, active.advert_at, now) && !insists(params) => {
-            lose_to(params, now, advert).entered_from(before, Cause::Stalled(advert.source))
-        }
+        None => answer(params, active, now + params.advert_interval().as_duration(), 0),
         Some(priority) => contend(params, active, now, advert, priority),
     }
 }
@@ -117,56 +119,75 @@ fn contend(params: &Params, active: Active, now: Instant, advert: Advert, priori
     match judge(params.priority(), params.primary_address(), priority, advert.source) {
         // (725) - (745). One last advertisement makes the winner tell the hosts where the addresses are; without it a
         // winner that never heard of the conflict would leave their caches pointing here.
+        // Third Backups accept it if their priority is not higher. It keeps them waiting for one Active_Down_Interval at
+        // most, and by the interval of this router only until the winner's answer, which follows at once.
         Verdict::RivalWins => lose_to(params, now, advert)
             .with(advertise(params, Some(params.priority())))
             .entered_from(before, Cause::Outranked(advert.source))
             .with_if(second_owner, Action::Alarm(Alarm::SecondOwner(advert.source))),
         // (750) - (760), new in RFC 9568: assert it at once.
-        Verdict::WeWin => answer(params, active, active.advert_at, Some(advert.source))
+        Verdict::WeWin => answer_claim(params, active, now, advert)
             .with_if(second_owner, Action::Alarm(Alarm::SecondOwner(advert.source))),
         // An answer would be answered in the same way.
         Verdict::Indistinguishable => Step::quiet(before).with(Action::Alarm(Alarm::SameAddress(advert.source))),
     }
 }
 
-/// Advertises at once in answer to a rival that loses, and repairs what the rival told the hosts; within bounds.
-fn answer(params: &Params, active: Active, advert_at: Instant, claimed_by: Option<core::net::IpAddr>) -> Step {
-    let unheeded = match claimed_by {
-        Some(_) => active.unheeded.saturating_add(1),
-        None => 0,
+/// Answers a rival that loses, and notices one that goes on.
+fn answer_claim(params: &Params, active: Active, now: Instant, advert: Advert) -> Step {
+    let (rivalry, counted) = count(params, active.rivalry, now, advert.interval);
+    // What waited in a socket comes all at once: the rival has heard nothing in between.
+    let answered = active.rivalry.is_some_and(|before| before.heard_at == now);
+    let active = Active { rivalry: Some(rivalry), ..active };
+    let step = if answered {
+        Step::quiet(State::Active(active))
+    } else if params.answer_rivals() {
+        // The last answer is kept for a resignation.
+        answer(params, active, active.advert_at, 1)
+    } else {
+        Step::quiet(State::Active(Active { announce_due: true, ..active }))
     };
-    // Once an interval, however often it claims.
-    let alarmed = unheeded > PATIENCE_WITH_RIVALS && active.answers_left == ANSWERS_PER_INTERVAL;
-    let alarm = claimed_by.filter(|_| alarmed);
-    // A resignation is always answered (§6.4.3 (705)), for which the last answer is kept.
-    let (wanted, reserve) = match claimed_by {
-        Some(_) => (params.answer_rivals(), 1),
-        None => (true, 0),
-    };
-    let step = match active.answers_left.checked_sub(1).filter(|left| *left >= reserve) {
-        Some(answers_left) if wanted => {
-            let active = Active { advert_at, answers_left, unheeded, ..active };
+    if counted && rivalry.unheeded > PATIENCE_WITH_RIVALS {
+        return step.preceded_by(Action::Alarm(Alarm::PersistentRival(advert.source)));
+    }
+    step
+}
+
+/// Counts a claim, at most one for each of the rival's intervals; says whether it did. Half an interval off is still the
+/// next one. Peace for two intervals ends a rivalry.
+fn count(params: &Params, rivalry: Option<Rivalry>, now: Instant, interval: Interval) -> (Rivalry, bool) {
+    let interval = interval.max(params.advert_interval()).as_duration();
+    match rivalry {
+        Some(rivalry) if now < rivalry.counted_at + interval / 2 => (Rivalry { heard_at: now, ..rivalry }, false),
+        // The claims within half an interval after the counted one were not: from then on, two whole ones.
+        Some(rivalry) if now < rivalry.counted_at + interval * 5 / 2 => {
+            (Rivalry { heard_at: now, counted_at: now, unheeded: rivalry.unheeded.saturating_add(1) }, true)
+        }
+        Some(_) | None => (Rivalry { heard_at: now, counted_at: now, unheeded: 1 }, true),
+    }
+}
+
+/// Advertises at once, and repairs what a rival told the hosts. `reserve` answers of this interval are kept; if there are
+/// no more, the hosts are told with the next advertisement.
+fn answer(params: &Params, active: Active, advert_at: Instant, reserve: u8) -> Step {
+    match active.answers_left.checked_sub(1).filter(|left| *left >= reserve) {
+        Some(answers_left) => {
+            let active = Active { advert_at, answers_left, announce_due: false, ..active };
             Step::quiet(State::Active(advertised(params, active)))
                 .with(advertise(params, Some(params.priority())))
                 .with(Action::Announce)
         }
-        // Not answered, but noticed.
-        Some(answers_left) => Step::quiet(State::Active(Active { answers_left, unheeded, ..active })),
-        None => Step::quiet(State::Active(Active { unheeded, ..active })),
-    };
-    match alarm {
-        Some(rival) => step.with(Action::Alarm(Alarm::PersistentRival(rival))),
-        None => step,
+        None => Step::quiet(State::Active(Active { announce_due: true, ..active })),
     }
 }
 
 /// Resigns so that whoever is better takes over, keeps serving, and stands with its own priority.
 fn call_election(params: &Params, active: Active, now: Instant) -> Step {
-    let interval = farewell_interval(params);
+    let interval = election_interval(params);
     let phase = Phase::Standing(now + params.skew_time(interval));
     let election_at = re_election_at(params, now);
     let standing = Active { phase, election_at, unsettled: false, ..active };
-    farewell(params, active, Step::quiet(State::Active(standing)), interval)
+    farewell(params, active, now, Step::quiet(State::Active(standing)), interval)
 }
 
 /// Resigns in favour of whoever is next, and serves until that one speaks.
@@ -176,7 +197,7 @@ fn hand_over(params: &Params, active: Active, now: Instant, after: After) -> Ste
         Phase::Advertising => {
             let phase = Phase::HandingOver(until, after);
             let interval = farewell_interval(params);
-            farewell(params, active, Step::quiet(State::Active(Active { phase, ..active })), interval)
+            farewell(params, active, now, Step::quiet(State::Active(Active { phase, ..active })), interval)
         }
         // It has resigned already.
         Phase::Standing(_) => Step::quiet(State::Active(Active { phase: Phase::HandingOver(until, after), ..active })),
@@ -195,35 +216,48 @@ fn farewell_interval(params: &Params) -> Interval {
     }
 }
 
+/// That of an election, by the same means.
+fn election_interval(params: &Params) -> Interval {
+    farewell_interval(params).max(Interval::ELECTION).min(params.advert_interval())
+}
+
 /// A last advertisement with a short interval, by the priority that the others know so that they accept it, and then the
-/// resignation.
-fn farewell(params: &Params, active: Active, step: Step, interval: Interval) -> Step {
-    step.with_if(
-        interval < params.advert_interval(),
-        Action::SendAdvert(Claim { priority: Some(active.advertised), interval }),
-    )
-    .with(Action::SendAdvert(Claim { priority: None, interval }))
+/// resignation. Each is sent once: packets that follow each other at once are mostly lost together; a hand-over whose
+/// resignation is lost ends after three of the short intervals, and an election whose resignation is lost is called again.
+///
+/// A router that was held up may have been replaced: it resigns only, for that advertisement could unseat the other.
+fn farewell(params: &Params, active: Active, now: Instant, step: Step, interval: Interval) -> Step {
+    let shortens = interval < params.advert_interval() && !is_doubtful(params, active.advert_at, now);
+    step.with_if(shortens, Action::SendAdvert(Claim { priority: Some(active.advertised), interval }))
+        .with(Action::SendAdvert(Claim { priority: None, interval }))
 }
 
 /// While it stands in an election it called: the first one that speaks wins, unless it has to be preempted.
+///
+/// Between equals the address decides, as between two Actives (§6.4.3). Whoever fires first would be chance, and routers
+/// that are degraded alike would swap the role with each election.
 fn on_advert_while_standing(params: &Params, active: Active, now: Instant, advert: Advert) -> Step {
     let before = State::Active(active);
-    let Phase::Standing(claim_at) = active.phase else { return Step::quiet(before) };
+    let (Phase::Standing(claim_at), Some(priority)) = (active.phase, advert.priority) else {
+        return Step::quiet(before);
+    };
     let as_backup = Backup {
         armed_at: now,
         down_at: claim_at,
-        active_adver_interval: farewell_interval(params),
+        active_adver_interval: election_interval(params),
         heard: Heard::Resignation,
         preempt_at: None,
         stand_back_until: None,
     };
-    match (advert.priority, hear(params, as_backup, now, advert)) {
-        (Some(_), Backup { heard: Heard::Active, .. }) => {
-            lose_to(params, now, advert).entered_from(before, Cause::Outranked(advert.source))
-        }
-        // One that it preempts, or another resignation.
-        (Some(_) | None, _) => Step::quiet(before),
+    let accepted = hear(params, as_backup, now, advert).heard == Heard::Active;
+    let verdict = judge(params.priority(), params.primary_address(), priority, advert.source);
+    // One that was held up in the meantime would have claimed the role before it heard this.
+    let held_up = now > claim_at;
+    if accepted && (held_up || priority != params.priority() || verdict == Verdict::RivalWins) {
+        return last_word(lose_to(params, now, advert), params).entered_from(before, Cause::Outranked(advert.source));
     }
+    // It has told the hosts about itself.
+    Step::quiet(State::Active(Active { announce_due: true, ..active }))
 }
 
 /// While it hands over: the first one that speaks is the successor, whatever its priority.
@@ -232,9 +266,16 @@ fn on_advert_of_successor(params: &Params, active: Active, now: Instant, advert:
     let cause = Cause::HandedOver(advert.source);
     match (advert.priority, after) {
         (None, _) => Step::quiet(before),
-        (Some(_), After::Stay) => lose_to(params, now, advert).entered_from(before, cause),
-        (Some(_), After::Leave) => Step::quiet(State::new()).with(Action::RemoveAddresses).entered_from(before, cause),
+        (Some(_), After::Stay) => last_word(lose_to(params, now, advert), params).entered_from(before, cause),
+        (Some(_), After::Leave) => resign(Step::quiet(left(params, before, now)), params).entered_from(before, cause),
     }
+}
+
+/// Resigns once more, in favour of a router that was perhaps not meant by the first resignation: one that was Active all
+/// along and has not heard it would not know that hosts have to be told where the addresses are (§6.4.3 (705) makes it
+/// answer). Third routers hear it too, and wait for their Skew_Time until the answer reaches them.
+fn last_word(step: Step, params: &Params) -> Step {
+    step.with(advertise(params, None))
 }
 
 /// New parameters without leaving the role; a lowered priority calls an election, if it may.

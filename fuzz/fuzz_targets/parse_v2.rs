@@ -1,0 +1,7 @@
+//! VRRPv2 from any octets: see [`fuzz::packet`].
+
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|input: &[u8]| -> Corpus { if fuzz::packet::read(input, 2) { Corpus::Keep } else { Corpus::Reject } });
