@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use vrrp_core::wire::{Authentication, ChecksumPolicy};
 use vrrp_core::{
-    Addressing, Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid, Yield,
+    Addressing, Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid,
+    Yield,
 };
 
 pub use self::address::Address;
-use crate::tracking::Source;
 pub use self::announcements::Announcements;
 use crate::Lease;
+use crate::tracking::Source;
 
 /// One virtual router on one interface, to be given to [`Driver::add`](crate::Driver::add).
 ///

@@ -3,10 +3,13 @@
 mod addresses;
 mod announce;
 mod event;
+mod guard;
 mod links;
 mod managed;
 mod receive;
+mod seat;
 mod status;
+mod track;
 mod transmit;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,19 +17,23 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-use vrrp_core::track::Assessment;
+use vrrp_core::track::Tracked;
 use vrrp_core::{
-    After, ConfigError, Event, Fault, GroupId, Instant, Params, Priority, RouterId, VirtualRouterConfig, VrrpRouter,
+    After, ConfigError, Event, Fault, GroupId, IfIndex, Instant, Params, Priority, RouterId, VirtualRouterConfig,
+    VrrpRouter,
 };
 
 use self::announce::Announcing;
 pub use self::event::DriverEvent;
-use self::managed::{Chore, Managed, Place};
+use self::guard::Guarded;
+use self::managed::{Chore, Managed, Seat};
 pub use self::status::{DriverStatus, RouterStatus};
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
 use crate::netlink::{Monitor, Netlink};
-use crate::{LinkSocket, RouterConfig, sys};
+use crate::sysctl::Settings;
+use crate::tracking::HostView;
+use crate::{LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, sys};
 
 /// The mark on the addresses that this crate installs (`IFA_PROTO`): VRRP's IP protocol number.
 pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
@@ -35,7 +42,11 @@ pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
 const TIMER: u64 = 0;
 const MONITOR: u64 = 1;
 const COMMANDS: u64 = 2;
-const FIRST_INTERFACE: u64 = 3;
+const GUARDIAN: u64 = 3;
+const FIRST_INTERFACE: u64 = 4;
+
+/// One for each family.
+const SOCKETS_PER_INTERFACE: u64 = 2;
 
 /// Runs virtual routers on this host's interfaces. One descriptor, no thread, no callback.
 ///
@@ -59,6 +70,8 @@ pub struct Driver {
     /// Which virtual router has an address on an interface.
     owners: BTreeMap<(u64, IpAddr), RouterId>,
     chores: BTreeSet<(Instant, Chore)>,
+    /// How many changes of addresses are asked for in one turn.
+    batch: usize,
     /// Those for which the kernel has something to do.
     busy: VecDeque<RouterId>,
     /// Announcements that are under way.
@@ -66,6 +79,16 @@ pub struct Driver {
     /// Until when nothing is announced on an interface.
     quiet: BTreeMap<u64, Instant>,
     events: Vec<DriverEvent>,
+    receive_buffer: ReceiveBuffer,
+    /// The copies of the advertisement that is being sent.
+    outbox: Vec<(vrrp_core::Outgoing, Vec<u8>)>,
+    guarded: Option<Guarded>,
+    virtual_macs: Option<VirtualMacs>,
+    settings: Settings,
+    /// Interfaces on which the kernel does not delete addresses together.
+    kept_apart: BTreeSet<IfIndex>,
+    /// What virtual routers track of this host.
+    view: HostView,
 }
 
 impl Driver {
@@ -98,10 +121,18 @@ impl Driver {
             managed: BTreeMap::new(),
             owners: BTreeMap::new(),
             chores: BTreeSet::new(),
+            batch: addresses::LARGEST_BATCH,
             busy: VecDeque::new(),
             announcing: VecDeque::new(),
             quiet: BTreeMap::new(),
             events: Vec::new(),
+            receive_buffer: ReceiveBuffer::new(),
+            outbox: Vec::new(),
+            guarded: None,
+            virtual_macs: None,
+            settings: Settings::new(),
+            kept_apart: BTreeSet::new(),
+            view: HostView::new(),
         })
     }
 
@@ -118,8 +149,8 @@ impl Driver {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
         let now = sys::boottime_now();
         let id = match self.register(now, &config, params) {
-            Ok((id, interface, places)) => {
-                self.enlist(id, Managed::new(config, interface, places));
+            Ok((id, seat)) => {
+                self.enlist(id, Managed::new(config, seat));
                 id
             }
             Err(error) => {
@@ -129,6 +160,8 @@ impl Driver {
         };
         let token = self.managed.get(&id).map(|managed| managed.interface).unwrap_or_default();
         self.update_primary_address(now, token, id);
+        self.set_up_sockets(token)?;
+        self.follow_sources(id)?;
         if self.interfaces.get(&token).is_some_and(|interface| !interface.reported_usable) {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
@@ -142,32 +175,17 @@ impl Driver {
     }
 
     /// Gives a checked configuration to the protocol.
-    fn register(
-        &mut self,
-        now: Instant,
-        config: &RouterConfig,
-        params: Params,
-    ) -> Result<(RouterId, u64, Vec<Place>), Error> {
-        let token = self.interface_token(&config.interface)?;
-        self.open_socket(token)?;
-        let places = self.places(token, config)?;
-        let index = match self.interfaces.get(&token).and_then(Interface::index) {
+    fn register(&mut self, now: Instant, config: &RouterConfig, params: Params) -> Result<(RouterId, Seat), Error> {
+        let seat = self.take_seat(config)?;
+        self.check_places(config, &seat.places, None)?;
+        let interface = self.interfaces.get(&seat.interface);
+        let mtu = interface.and_then(|interface| interface.link.as_ref()).map_or(1500, |link| link.mtu);
+        let index = match interface.and_then(Interface::index) {
             Some(index) => index,
             // It is in use by other virtual routers but gone at present.
             None => self.netlink.link_by_name(&config.interface)?.index,
         };
-        self.check_places(config, &places, None)?;
-        let _ = now;
-        let id = self.router.add(
-            index,
-            VirtualRouterConfig {
-                vrid: config.vrid,
-                params,
-                addresses: config.advertised(),
-                authentication: config.authentication,
-                checksum: config.checksum,
-            },
-        )?;
+        let id = self.router.add(index, router_config(config, params, mtu))?;
         #[cfg(feature = "auth-hmac")]
         if let Some(hmac) = &config.hmac {
             self.tell_time(now);
@@ -176,7 +194,8 @@ impl Driver {
                 return Err(error.into());
             }
         }
-        Ok((id, token, places))
+        let _ = now;
+        Ok((id, seat))
     }
 
     fn enlist(&mut self, id: RouterId, managed: Managed) {
@@ -203,7 +222,11 @@ impl Driver {
             if let Some(interface) = self.interfaces.get_mut(&managed.interface) {
                 interface.routers.remove(&id);
             }
-            self.owners.retain(|_, owner| *owner != id);
+            for place in &managed.places {
+                self.owners.remove(&(place.interface, place.address.address()));
+            }
+            self.set_up_sockets(managed.interface)?;
+            drop(managed);
             self.close_unused_interfaces();
         }
         self.finish_turn()
@@ -250,13 +273,16 @@ impl Driver {
         self.finish_turn()
     }
 
-    /// Tells what came of everything that the application tracks for a virtual router: the priority that is left, and
-    /// whether it can take part ([`vrrp_core::track::assess`]).
+    /// Tells how the things are that the application itself tracks for a virtual router: its checks, its upstreams. They
+    /// count beside what the driver [tracks](RouterConfig::with_tracking).
     ///
     /// # Errors
     /// [`Error::Io`] if the timer cannot be set.
-    pub fn set_assessment(&mut self, id: RouterId, assessment: Assessment) -> Result<(), Error> {
-        self.router.set_assessment(sys::boottime_now(), id, assessment);
+    pub fn set_tracked(&mut self, id: RouterId, tracked: Vec<Tracked>) -> Result<(), Error> {
+        if let Some(managed) = self.managed.get_mut(&id) {
+            managed.tracked = tracked;
+        }
+        self.assess(sys::boottime_now(), id);
         self.finish_turn()
     }
 
@@ -421,10 +447,7 @@ impl Driver {
             self.chores.pop_first();
             match chore {
                 Chore::RenewLease(id, since) if self.is_installed(id, since) => self.renew_lease(id),
-                Chore::AnnounceAgain(id, since) if self.is_installed(id, since) => {
-                    let repeat = self.managed.get(&id).map_or(0, |managed| managed.config.announcements.repeat);
-                    self.announce(id, repeat);
-                }
+                Chore::AnnounceAgain(id, since) if self.is_installed(id, since) => self.announce_again(id),
                 Chore::AnnounceAfterRival(id, since) => self.announce_after_rival(id, since),
                 Chore::RefreshAnnouncements(id, since) if self.is_installed(id, since) => self.refresh(now, id, since),
                 Chore::Resend(id) => self.resend(id),
@@ -444,7 +467,22 @@ impl Driver {
         for id in self.managed.keys() {
             self.router.handle_event(now, *id, Event::Shutdown);
         }
-        self.finish_all()
+        let result = self.finish_all();
+        self.release_settings();
+        result
+    }
+}
+
+/// What the protocol needs to know of a configuration.
+fn router_config(config: &RouterConfig, params: Params, mtu: u32) -> VirtualRouterConfig {
+    let core = VirtualRouterConfig::new(config.vrid, params, config.advertised())
+        .with_authentication(config.authentication)
+        .with_checksum(config.checksum)
+        .with_addressing(config.addressing.clone())
+        .with_mtu(u16::try_from(mtu).unwrap_or(u16::MAX));
+    match config.source {
+        Some(source) => core.with_source(source),
+        None => core,
     }
 }
 

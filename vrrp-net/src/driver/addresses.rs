@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use vrrp_core::{Event, Fault, Instant, RouterId, VirtualAddr};
+use vrrp_core::{Event, Fault, Instant, RouterId};
 
 use super::event::DriverEvent;
 use super::managed::{Chore, Place, Purpose, Todo};
@@ -13,8 +13,13 @@ use crate::error::Error;
 use crate::netlink::{AddressChange, AddressRequest};
 use crate::{RouterConfig, sys};
 
-/// Most changes of addresses in one turn. The kernel may take milliseconds for them.
-const BATCH: usize = 200;
+/// Most and fewest changes of addresses in one turn. How many there are follows from how long the kernel takes: with
+/// thousands of addresses on one interface that is a tenth of a millisecond for each.
+pub(super) const LARGEST_BATCH: usize = 200;
+const SMALLEST_BATCH: usize = 16;
+
+/// How long the kernel may take for those of one turn: meanwhile no advertisement goes out.
+const BATCH_TIME: Duration = Duration::from_millis(4);
 
 /// A resignation waits for the removal of this many addresses; with more of them the others would wait too long.
 pub(super) const REMOVED_BEFORE_RESIGNATION: usize = 1000;
@@ -31,18 +36,6 @@ const REMOVALS_ALLOWED: u32 = 5;
 const REMOVAL_WINDOW: Duration = Duration::from_secs(60);
 
 impl Driver {
-    /// Where the addresses of a virtual router go.
-    pub(super) fn places(&mut self, token: u64, config: &RouterConfig) -> Result<Vec<Place>, Error> {
-        let place = |address: &crate::Address| {
-            let interface = match address.interface() {
-                Some(name) if name != config.interface => self.interface_token(name)?,
-                Some(_) | None => token,
-            };
-            Ok(Place { interface, address: address.address() })
-        };
-        config.addresses.iter().map(place).collect()
-    }
-
     /// Whether a virtual router (`id` if it is there already) can have its addresses there.
     pub(super) fn check_places(
         &self,
@@ -71,6 +64,7 @@ impl Driver {
 
     /// The addresses move here.
     pub(super) fn install(&mut self, id: RouterId) {
+        self.keep_addresses_apart(id);
         let places = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return };
         managed.installed = Some(sys::boottime_now());
@@ -83,19 +77,16 @@ impl Driver {
 
     /// The addresses move away; also what a predecessor left with another prefix length.
     pub(super) fn uninstall(&mut self, id: RouterId) {
-        let mut places: BTreeSet<(u64, VirtualAddr)> =
-            self.own_places(id).into_iter().map(|place| (place.interface, place.address)).collect();
+        let mut places = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return };
         for place in &managed.places {
-            if let Some(interface) = self.interfaces.get(&place.interface) {
-                let left = interface.marked(place.address.address());
-                places.extend(left.map(|address| (place.interface, address)));
-            }
+            let Some(interface) = self.interfaces.get(&place.interface) else { continue };
+            let left = interface.marked(place.address.address()).filter(|address| *address != place.address);
+            places.extend(left.map(|address| Place { address, number: None, ..*place }));
         }
         managed.installed = None;
         managed.todo.clear();
         managed.announce_installed = false;
-        let places = places.into_iter().map(|(interface, address)| Place { interface, address }).collect();
         self.queue(id, Purpose::Remove, places);
     }
 
@@ -154,7 +145,7 @@ impl Driver {
     }
 
     /// The addresses that are ours to install and remove: all but those that an address owner has as its own.
-    fn own_places(&self, id: RouterId) -> Vec<Place> {
+    pub(super) fn own_places(&self, id: RouterId) -> Vec<Place> {
         let Some(managed) = self.managed.get(&id) else { return Vec::new() };
         let is_own = |place: &&Place| {
             let interface = self.interfaces.get(&place.interface);
@@ -168,7 +159,7 @@ impl Driver {
     pub(super) fn change_addresses(&mut self) -> Result<(), Error> {
         let mut batch: Vec<(RouterId, Todo)> = Vec::new();
         let mut served: Vec<RouterId> = Vec::new();
-        while batch.len() < BATCH
+        while batch.len() < self.batch
             && let Some(id) = self.busy.front().copied()
         {
             let todo = self.managed.get_mut(&id).and_then(|managed| managed.todo.pop_front());
@@ -186,6 +177,7 @@ impl Driver {
         let started = sys::boottime_now();
         let results = if requests.is_empty() { Vec::new() } else { self.netlink.change_addresses(&requests)? };
         let now = sys::boottime_now();
+        self.batch = next_batch(self.batch, requests.len(), now.since(started));
         let share = now.since(started) / u32::try_from(changes.len().max(1)).unwrap_or(u32::MAX);
         for ((id, todo, _), result) in changes.into_iter().zip(results) {
             self.changed(now, id, todo, result, share);
@@ -206,9 +198,14 @@ impl Driver {
         Some(match todo.purpose {
             Purpose::Remove => AddressChange::Remove { interface, address },
             Purpose::Install | Purpose::Renew | Purpose::Restore => {
+                let managed = self.managed.get(&id)?;
+                let configured = todo.place.number.and_then(|number| managed.config.addresses.get(number));
+                let request = match configured {
+                    Some(configured) => configured.request(interface, managed.virtual_mac.is_some()),
+                    None => AddressRequest::new(interface, address),
+                };
                 let lifetime = self.lease(id).map(|(lifetime, _)| lifetime.get());
-                let protocol = Some(ADDRESS_MARK);
-                AddressChange::Set(AddressRequest { lifetime, protocol, ..AddressRequest::new(interface, address) })
+                AddressChange::Set(AddressRequest { lifetime, protocol: Some(ADDRESS_MARK), ..request })
             }
         })
     }
@@ -266,6 +263,10 @@ impl Driver {
         for claim in deferred {
             self.send_advert(id, claim);
         }
+        if self.managed.get(&id).is_some_and(|managed| managed.installed.is_none()) {
+            self.unguard(id);
+            self.lower_virtual_mac(id);
+        }
         if announced {
             self.announce_further(id);
         }
@@ -285,5 +286,29 @@ impl Driver {
         // The router is there, and nothing else changes.
         let _ = self.router.set_params(now, id, params.with_fault_hold(hold));
         self.router.handle_event(now, id, Event::Fault(Fault::Install));
+    }
+}
+
+/// How many changes to ask for in the next turn, after `done` of at most `batch` took so long.
+fn next_batch(batch: usize, done: usize, took: Duration) -> usize {
+    let next = match took {
+        took if took > BATCH_TIME => done / 2,
+        took if took < BATCH_TIME / 4 && done == batch => batch * 2,
+        _ => batch,
+    };
+    next.clamp(SMALLEST_BATCH, LARGEST_BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_asks_for_as_much_as_the_kernel_does_in_a_few_milliseconds() {
+        assert_eq!(next_batch(200, 200, Duration::from_millis(20)), 100);
+        assert_eq!(next_batch(20, 20, Duration::from_millis(20)), SMALLEST_BATCH);
+        assert_eq!(next_batch(100, 100, Duration::from_micros(100)), LARGEST_BATCH);
+        assert_eq!(next_batch(100, 3, Duration::from_micros(100)), 100, "three tell nothing of a hundred");
+        assert_eq!(next_batch(100, 100, Duration::from_millis(3)), 100);
     }
 }

@@ -1,10 +1,10 @@
 //! Telling the hosts where the addresses are: gratuitous ARP and unsolicited neighbour advertisements.
 
-use vrrp_core::{Instant, RouterId};
+use vrrp_core::{Instant, Phase, RouterId, State};
 
 use super::Driver;
-use crate::Announcement;
 use super::managed::{Chore, Place};
+use crate::Announcement;
 use crate::interface::Interface;
 
 /// Most packets that are sent in one turn, so that thousands of addresses cannot keep the advertisements waiting.
@@ -46,7 +46,7 @@ impl Driver {
         let Some(managed) = self.managed.get_mut(&id) else { return };
         managed.rival_round = false;
         let repeat = managed.config.announcements.rival_repeat;
-        if managed.installed == Some(installed) {
+        if managed.installed == Some(installed) && self.is_advertising(id) {
             self.announce(id, repeat);
         }
     }
@@ -66,11 +66,25 @@ impl Driver {
         self.announce(id, announcements.repeat.saturating_sub(1));
     }
 
+    /// The second round. One that hands over does not pull the hosts back.
+    pub(super) fn announce_again(&mut self, id: RouterId) {
+        let repeat = self.managed.get(&id).map_or(0, |managed| managed.config.announcements.repeat);
+        if self.is_advertising(id) {
+            self.announce(id, repeat);
+        }
+    }
+
+    fn is_advertising(&self, id: RouterId) -> bool {
+        matches!(self.router.state(id), Some(State::Active(active)) if active.phase == Phase::Advertising)
+    }
+
     pub(super) fn refresh(&mut self, now: Instant, id: RouterId, installed: Instant) {
         let Some(announcements) = self.managed.get(&id).map(|managed| managed.config.announcements) else { return };
         if let Some(period) = announcements.refresh {
             self.chores.insert((now + period, Chore::RefreshAnnouncements(id, installed)));
-            self.announce(id, announcements.refresh_repeat);
+            if self.is_advertising(id) {
+                self.announce(id, announcements.refresh_repeat);
+            }
         }
     }
 

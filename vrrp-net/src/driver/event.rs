@@ -139,7 +139,9 @@ impl fmt::Display for DriverEvent {
             Self::AddressMisplaced { address, .. } => {
                 write!(f, "{address} is on this host, but another one is to have it: who put it there?")
             }
-            Self::GuardianLost => f.write_str("the guardian is gone: nobody releases the addresses if this process dies"),
+            Self::GuardianLost => {
+                f.write_str("the guardian is gone: nobody releases the addresses if this process dies")
+            }
             Self::NotGuarded { error, .. } => write!(f, "not guarded: {error}"),
             Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } | Self::SettingRefused { error } => {
                 error.fmt(f)

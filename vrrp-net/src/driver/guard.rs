@@ -63,9 +63,10 @@ impl Driver {
         let stale = managed.slot.is_none() || managed.rearm || managed.is_signed();
         let result = match managed.slot {
             Some(slot) if !stale => {
-                let until = self.router.params(id).map(|params| {
-                    sys::boottime_now() + params.active_down_interval(params.advert_interval())
-                });
+                let until = self
+                    .router
+                    .params(id)
+                    .map(|params| sys::boottime_now() + params.active_down_interval(params.advert_interval()));
                 guarded.guardian.extend(slot, until)
             }
             Some(_) | None => self.arm_guardian(id),

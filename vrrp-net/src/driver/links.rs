@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use vrrp_core::{Event, Fault, IfIndex, Instant, RouterId};
 
 use super::event::DriverEvent;
 use super::managed::Chore;
-use super::{ADDRESS_MARK, Driver};
+use super::{ADDRESS_MARK, Driver, SOCKETS_PER_INTERFACE};
 use crate::error::Error;
 use crate::interface::Interface;
 use crate::netlink::{Change, InterfaceAddress, Link};
@@ -24,8 +23,10 @@ const MISPLACED_PERIOD: Duration = Duration::from_secs(60);
 impl Driver {
     pub(super) fn read_changes(&mut self) -> Result<(), Error> {
         let mut changed = BTreeSet::new();
+        let mut tracked_changed = false;
         for change in self.monitor.read(CHANGES_PER_TURN)? {
             let now = sys::boottime_now();
+            tracked_changed |= self.note_for_tracking(&change);
             match change {
                 Change::Link(link) => self.link_changed(now, &link),
                 Change::LinkRemoved { index, .. } => {
@@ -76,9 +77,13 @@ impl Driver {
             }
             let now = sys::boottime_now();
             self.update_primary_addresses(now, token);
+            self.set_up_sockets(token)?;
             // A router that lost its primary address leaves; what it has left is not put back.
             self.perform();
             self.restore_addresses(now, token);
+        }
+        if tracked_changed {
+            self.assess_all(sys::boottime_now())?;
         }
         Ok(())
     }
@@ -131,20 +136,9 @@ impl Driver {
         }
         let interface = Interface::open(&mut self.netlink, name)?;
         let token = self.next_token;
-        self.next_token += 1;
+        self.next_token += SOCKETS_PER_INTERFACE;
         self.interfaces.insert(token, interface);
         Ok(token)
-    }
-
-    /// Opens the socket of an interface, and watches it.
-    pub(super) fn open_socket(&mut self, token: u64) -> Result<(), Error> {
-        let Some(interface) = self.interfaces.get_mut(&token) else { return Ok(()) };
-        if interface.open_socket()?
-            && let Some(socket) = &interface.socket
-        {
-            self.epoll.add(socket.as_fd(), token).map_err(|error| Error::io("watch a VRRP socket", error))?;
-        }
-        Ok(())
     }
 
     pub(super) fn close_unused_interfaces(&mut self) {
@@ -162,17 +156,14 @@ impl Driver {
         let before = interface.index();
         let result = interface.refresh(&mut self.netlink);
         let index = interface.index();
-        let advertises = !interface.routers.is_empty();
-        let result = match result {
-            Ok(()) if advertises => self.open_socket(token),
-            result => result,
-        };
+        let result = result.and_then(|()| self.reopen_sockets(token));
         match result {
             Ok(()) => {
                 if index != before {
                     // If the old one went unnoticed, the addresses went with it: nothing of it is left to serve with.
                     self.take_out(now, token);
                     self.rebind(token, index);
+                    self.rebuild_virtual_macs(token);
                 }
                 self.report_usability(now, token);
                 self.update_primary_addresses(now, token);
@@ -192,6 +183,7 @@ impl Driver {
         interface.close();
         self.take_out(now, token);
         self.rebind(token, None);
+        self.drop_virtual_macs(token);
     }
 
     /// Its routers cannot use the interface. What they had on it went with it, and what follows must not find another
@@ -276,6 +268,9 @@ impl Driver {
         if primary != current || current.is_none() {
             // The address is of the router's family, and the router is there.
             let _ = self.router.set_primary_address(now, id, primary);
+            if let Some(managed) = self.managed.get_mut(&id) {
+                managed.rearm = true;
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Managed {
     /// The interface that they are sent on: the same, unless there is one with a virtual MAC address.
     pub(super) sender: u64,
     pub(super) virtual_mac: Option<VirtualMacInterface>,
+    /// Whether that interface is up.
+    pub(super) raised: bool,
     /// Where the guardian knows it, and whether that is out of date.
     pub(super) slot: Option<usize>,
     pub(super) rearm: bool,
@@ -66,6 +68,8 @@ pub(super) struct Seat {
 pub(super) struct Place {
     pub(super) interface: u64,
     pub(super) address: VirtualAddr,
+    /// Its number in the configuration; `None` for what somebody else left.
+    pub(super) number: Option<usize>,
 }
 
 /// One thing to ask of the kernel.
@@ -95,6 +99,7 @@ impl Managed {
             interface: seat.interface,
             sender: seat.sender,
             virtual_mac: seat.virtual_mac,
+            raised: false,
             slot: None,
             rearm: false,
             tracked: Vec::new(),

@@ -89,9 +89,8 @@ impl Driver {
         for family in [Family::V4, Family::V6] {
             let Some(socket) = interface.socket(family) else { continue };
             let ids = || {
-                let of_family = |id: &&RouterId| {
-                    self.managed.get(id).is_some_and(|managed| managed.config.family() == family)
-                };
+                let of_family =
+                    |id: &&RouterId| self.managed.get(id).is_some_and(|managed| managed.config.family() == family);
                 interface.routers.iter().filter(of_family)
             };
             let configs = || ids().filter_map(|id| self.managed.get(id)).map(|managed| &managed.config);
@@ -148,6 +147,35 @@ impl Driver {
 
     pub(super) fn lower_virtual_mac(&mut self, id: RouterId) {
         self.set_virtual_mac_up(id, true, false);
+    }
+
+    /// The parent is gone, and its interfaces with virtual MAC addresses went with it.
+    pub(super) fn drop_virtual_macs(&mut self, parent: u64) {
+        for managed in self.managed.values_mut().filter(|managed| managed.interface == parent) {
+            managed.virtual_mac = None;
+            managed.raised = false;
+            managed.rearm = true;
+        }
+    }
+
+    /// The parent is there again, with another number: so are they.
+    pub(super) fn rebuild_virtual_macs(&mut self, parent: u64) {
+        self.drop_virtual_macs(parent);
+        let Some(interface) = self.interfaces.get(&parent) else { return };
+        for id in interface.routers.iter().copied().collect::<Vec<_>>() {
+            let Some(config) = self.managed.get(&id).map(|managed| managed.config.clone()) else { continue };
+            match self.create_virtual_mac(parent, &config) {
+                Ok(None) => {}
+                Ok(Some(virtual_mac)) => {
+                    if let Some(managed) = self.managed.get_mut(&id) {
+                        managed.virtual_mac = Some(virtual_mac);
+                    }
+                }
+                Err(error) => {
+                    self.events.push(super::DriverEvent::InterfaceFailed { interface: config.interface, error });
+                }
+            }
+        }
     }
 
     fn set_virtual_mac_up(&mut self, id: RouterId, wanted: bool, up: bool) {

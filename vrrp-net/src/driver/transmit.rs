@@ -24,9 +24,6 @@ impl Driver {
                 Action::RemoveAddresses => self.uninstall(id),
                 Action::Announce => self.announce_all_of(id),
                 Action::Transition(transition) => {
-                    if let Some(managed) = self.managed.get_mut(&id) {
-                        managed.send_failing = None;
-                    }
                     self.tell(id, DriverEvent::Transition { router: id, transition });
                 }
                 Action::Alarm(alarm) => self.tell(id, DriverEvent::Alarm { router: id, alarm }),
@@ -78,8 +75,8 @@ impl Driver {
         let Some(family) = self.managed.get(&id).map(|managed| managed.config.family()) else { return Ok(()) };
         let mut buffer = [0; MAX_ADVERT_LEN];
         self.outbox.clear();
-        for number in 0..self.router.destinations(id).map_or(0, <[_]>::len) {
-            let destination = self.router.destinations(id).and_then(|all| all.get(number)).copied();
+        for number in 0..self.router.destinations(id).len() {
+            let destination = self.router.destinations(id).get(number).copied();
             let built = match (number, destination) {
                 (0, _) => self.router.build_advert(id, claim, &mut buffer),
                 (_, Some(destination)) => self.router.build_copy(id, claim, destination, &mut buffer),
@@ -120,7 +117,6 @@ impl Driver {
                 self.events.push(DriverEvent::SendFailed { router: id, error });
             }
             Some(since) if now >= since + params.active_down_interval(params.advert_interval()) => {
-                managed.send_failing = None;
                 // What would have followed, above all an announcement, must not happen.
                 self.router.cancel_actions(id);
                 managed.forget_todo();
