@@ -160,8 +160,10 @@ impl Driver {
         };
         let token = self.managed.get(&id).map(|managed| managed.interface).unwrap_or_default();
         self.update_primary_address(now, token, id);
-        self.set_up_sockets(token)?;
-        self.follow_sources(id)?;
+        if let Err(error) = self.set_up_sockets(token).and_then(|()| self.follow_sources(id)) {
+            self.remove(id)?;
+            return Err(error);
+        }
         if self.interfaces.get(&token).is_some_and(|interface| !interface.reported_usable) {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
@@ -407,7 +409,7 @@ impl Driver {
     /// Carries out what the protocol wants done, and sets the timer for what it wants next.
     fn finish_turn(&mut self) -> Result<(), Error> {
         self.perform();
-        self.change_addresses()?;
+        self.change_addresses();
         // What came of that.
         self.perform();
         let now = sys::boottime_now();

@@ -75,7 +75,7 @@ mod vmac;
 
 #[cfg(feature = "tokio")]
 pub use crate::tokio::AsyncDriver;
-pub use config::{Address, Announcements, RouterConfig};
+pub use config::{Address, Announcements, RouterConfig, VirtualMac};
 pub use driver::{ADDRESS_MARK, Driver, DriverEvent, DriverStatus, RouterStatus};
 pub use error::{Capability, Error};
 pub use guardian::Guardian;

@@ -156,7 +156,7 @@ impl Driver {
     }
 
     /// One batch of what the kernel is to be asked for, and what follows from its answers.
-    pub(super) fn change_addresses(&mut self) -> Result<(), Error> {
+    pub(super) fn change_addresses(&mut self) {
         let mut batch: Vec<(RouterId, Todo)> = Vec::new();
         let mut served: Vec<RouterId> = Vec::new();
         while batch.len() < self.batch
@@ -175,7 +175,12 @@ impl Driver {
             batch.into_iter().filter_map(|(id, todo)| Some((id, todo, self.change(id, todo)?))).collect();
         let requests: Vec<AddressChange> = changes.iter().map(|(_, _, change)| *change).collect();
         let started = sys::boottime_now();
-        let results = if requests.is_empty() { Vec::new() } else { self.netlink.change_addresses(&requests)? };
+        let results = self.netlink.change_addresses(&requests).unwrap_or_else(|error| {
+            // Nothing was sent: none of them is done.
+            let words = error.to_string();
+            let unsent = || Error::io("change addresses", std::io::Error::other(words.clone()));
+            requests.iter().map(|_| Err(unsent())).collect()
+        });
         let now = sys::boottime_now();
         self.batch = next_batch(self.batch, requests.len(), now.since(started));
         let share = now.since(started) / u32::try_from(changes.len().max(1)).unwrap_or(u32::MAX);
@@ -188,7 +193,6 @@ impl Driver {
                 self.all_changed(now, id);
             }
         }
-        Ok(())
     }
 
     /// As the kernel takes it; `None` if there is no interface to do it on.

@@ -77,13 +77,15 @@ impl Driver {
             }
             let now = sys::boottime_now();
             self.update_primary_addresses(now, token);
-            self.set_up_sockets(token)?;
+            if let Err(error) = self.set_up_sockets(token) {
+                self.interface_failed(token, error);
+            }
             // A router that lost its primary address leaves; what it has left is not put back.
             self.perform();
             self.restore_addresses(now, token);
         }
         if tracked_changed {
-            self.assess_all(sys::boottime_now())?;
+            self.assess_all(sys::boottime_now());
         }
         Ok(())
     }
@@ -170,10 +172,19 @@ impl Driver {
             }
             Err(Error::UnknownInterface { .. }) => self.detach(now, token),
             Err(error) => {
-                let interface = self.interfaces.get(&token).map(|interface| interface.name.clone()).unwrap_or_default();
-                self.events.push(DriverEvent::InterfaceFailed { interface, error });
+                self.interface_failed(token, error);
                 self.detach(now, token);
             }
+        }
+    }
+
+    /// Tells of an interface that cannot be used; one that is gone has its own message.
+    fn interface_failed(&mut self, token: u64, error: Error) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        let gone = interface.index().is_none_or(|index| self.netlink.link(index).is_err());
+        if !gone {
+            let interface = interface.name.clone();
+            self.events.push(DriverEvent::InterfaceFailed { interface, error });
         }
     }
 

@@ -71,16 +71,12 @@ impl Driver {
 
     /// Opens what the virtual routers on an interface need, after it has come back.
     pub(super) fn reopen_sockets(&mut self, token: u64) -> Result<(), Error> {
-        let families: Vec<Family> = self.on_interface(token).map(|managed| managed.config.family()).collect();
+        let uses = |managed: &&Managed| managed.interface == token || managed.sender == token;
+        let families: Vec<Family> = self.managed.values().filter(uses).map(|it| it.config.family()).collect();
         for family in families {
             self.open_socket(token, family)?;
         }
         self.set_up_sockets(token)
-    }
-
-    fn on_interface(&self, token: u64) -> impl Iterator<Item = &Managed> {
-        let ids = self.interfaces.get(&token).map(|interface| &interface.routers);
-        ids.into_iter().flatten().filter_map(|id| self.managed.get(id))
     }
 
     /// Lets in what may be for the virtual routers of an interface, and nothing else.

@@ -32,15 +32,15 @@ impl Driver {
     }
 
     /// Judges anew for every virtual router that tracks something.
-    pub(super) fn assess_all(&mut self, now: Instant) -> Result<(), Error> {
-        if self.view.is_stale() {
-            self.view.reread(&mut self.netlink)?;
+    pub(super) fn assess_all(&mut self, now: Instant) {
+        // What cannot be read stays stale, and is read at the next change.
+        if self.view.is_stale() && self.view.reread(&mut self.netlink).is_err() {
+            return;
         }
         let tracking = self.managed.iter().filter(|(_, managed)| !managed.config.tracking.is_empty());
         for id in tracking.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.assess(now, id);
         }
-        Ok(())
     }
 
     pub(super) fn assess(&mut self, now: Instant, id: RouterId) {

@@ -188,7 +188,6 @@ fn cannot_build(error: vrrp_core::AdvertError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vrrp_core::wire::{Authentication, ChecksumPolicy};
     use vrrp_core::{Event, Family, Params, Priority, VirtualRouterConfig, Vrid};
 
     fn address(text: &str) -> IpAddr {
@@ -218,13 +217,7 @@ mod tests {
         };
         let params = Params::new(version).with_priority(Priority::new(150).unwrap());
         let params = params.with_primary_address(Some(own)).unwrap();
-        let config = VirtualRouterConfig {
-            vrid: Vrid::new(51).unwrap(),
-            params,
-            addresses: vec![virtual_address],
-            authentication: Authentication::None,
-            checksum: ChecksumPolicy::default(),
-        };
+        let config = VirtualRouterConfig::new(Vrid::new(51).unwrap(), params, [virtual_address]);
         let mut router = VrrpRouter::new();
         let id = router.add(IfIndex::new(2).unwrap(), config).unwrap();
         router.handle_event(Instant::ZERO, id, Event::Startup);

@@ -2,17 +2,25 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{ChildStdin, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use vrrp_net::lab::{Host, Process};
-use vrrp_net::vrrp_core::{After, Gate, Instant, Interval, Preempt, Priority, RouterId, VirtualAddr, Vrid};
-use vrrp_net::{Address, Driver, DriverEvent, DriverThread, RouterConfig, ThreadOptions};
+use vrrp_net::tracking::{Source, TrackedInterface};
+use vrrp_net::vrrp_core::track::Impact;
+use vrrp_net::vrrp_core::{
+    Addressing, After, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
+};
+use vrrp_net::{Address, Driver, DriverEvent, DriverThread, Guardian, RouterConfig, ThreadOptions, VirtualMac};
 
 use super::PATIENCE;
 
 /// Says to the test binary that it is to be an agent.
 const ASKED: &str = "VRRP_TEST_AGENT";
+
+/// Says to it that it is to have a guardian.
+const GUARDED: &str = "VRRP_TEST_GUARDED";
 
 /// An agent on a host of the lab.
 pub(crate) struct Agent {
@@ -23,8 +31,17 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start(host: &Host) -> Self {
+        Self::start_with(host, &[])
+    }
+
+    /// With a guardian.
+    pub(crate) fn start_guarded(host: &Host) -> Self {
+        Self::start_with(host, &[(GUARDED, "1")])
+    }
+
+    fn start_with(host: &Host, variables: &[(&str, &str)]) -> Self {
         let mut command = host.command(std::env::current_exe().unwrap());
-        command.args(["--exact", "agent", "--nocapture"]).env(ASKED, "1");
+        command.args(["--exact", "agent", "--nocapture"]).env(ASKED, "1").envs(variables.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start(&mut command).unwrap();
         let (commands, output) = (process.take_stdin().unwrap(), process.take_stdout().unwrap());
@@ -71,7 +88,11 @@ pub(crate) fn run_if_asked() {
     if std::env::var_os(ASKED).is_none() {
         return;
     }
-    let thread = Driver::new().unwrap().spawn(ThreadOptions::default()).unwrap();
+    let mut driver = Driver::new().unwrap();
+    if std::env::var_os(GUARDED).is_some() {
+        driver.set_guardian(Guardian::spawn().unwrap()).unwrap();
+    }
+    let thread = driver.spawn(ThreadOptions::default()).unwrap();
     let (tell, commands) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
@@ -84,7 +105,12 @@ pub(crate) fn run_if_asked() {
     let mut claim = None;
     println!("ready");
     loop {
-        while let Ok(event) = thread.events().recv_timeout(Duration::from_millis(2)) {
+        loop {
+            let event = match thread.events().recv_timeout(Duration::from_millis(2)) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => panic!("{:?}", thread.stop()),
+            };
             if let DriverEvent::Prepare { router, claim: name } = event {
                 claim = Some((router, name));
             }
@@ -93,8 +119,8 @@ pub(crate) fn run_if_asked() {
         match commands.try_recv().as_deref() {
             Ok("stop") => break,
             Ok(command) => obey(&thread, &mut routers, claim, command),
-            Err(std::sync::mpsc::TryRecvError::Empty) => {}
-            Err(std::sync::mpsc::TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => break,
         }
     }
     thread.stop().unwrap().iter().for_each(|event| println!("{event}"));
@@ -125,6 +151,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let mut addresses: Vec<VirtualAddr> = Vec::new();
     let (mut interface, mut vrid, mut priority, mut interval) = ("eth0", 51, 100, 100);
     let (mut excluded, mut gate, mut preempt) = (0, None, Preempt::Immediately);
+    let (mut peers, mut virtual_mac, mut tracking, mut version) = (Vec::new(), false, Vec::new(), None);
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -134,6 +161,13 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(("interval", number)) => interval = number.parse().unwrap(),
             Some(("excluded", number)) => excluded = number.parse().unwrap(),
             Some(("gate", millis)) => gate = Some(Duration::from_millis(millis.parse().unwrap())),
+            Some(("peer", address)) => peers.push(address.parse().unwrap()),
+            Some(("mac", "virtual")) => virtual_mac = true,
+            Some(("track", name)) => {
+                let impact = Impact::Weight(-60);
+                tracking.push(Source::Interface(TrackedInterface { name: name.to_owned(), impact, inverted: false }));
+            }
+            Some(("version", "2")) => version = Some(Version::V2),
             Some(("preempt", "never")) => preempt = Preempt::Never,
             Some(other) => panic!("no setting {other:?}"),
         }
@@ -141,7 +175,14 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let config = RouterConfig::new(interface, Vrid::new(vrid).unwrap(), addresses)
         .with_priority(Priority::new(priority).unwrap())
         .with_interval(Interval::from_centiseconds(interval).unwrap())
-        .with_preempt(preempt);
+        .with_preempt(preempt)
+        .with_tracking(tracking);
+    let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
+    let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };
+    let config = match version {
+        Some(version) => config.with_version(version),
+        None => config,
+    };
     let config = match gate {
         Some(timeout) => config.with_gate(Gate { timeout, back_off: Duration::from_millis(500) }),
         None => config,

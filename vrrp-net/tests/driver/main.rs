@@ -2,6 +2,8 @@
 
 mod addresses;
 mod agent;
+mod guarded;
+mod network;
 mod promotion;
 
 use std::io::Write as _;
@@ -17,13 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 100));
 
-/// Two hosts on a switch.
+/// Two hosts on a switch, and a client.
 struct Pair {
     _lab: Lab,
     lan: Bridge,
     a: Host,
     a0: Interface,
     b: Host,
+    client: Host,
 }
 
 impl Pair {
@@ -40,9 +43,11 @@ impl Pair {
         };
         let lan = lab.bridge("lan").unwrap();
         let (a, b) = (lab.host("a").unwrap(), lab.host("b").unwrap());
-        let a0 = a.attach(&lan, "eth0", &["192.0.2.1/24"]).unwrap();
-        b.attach(&lan, "eth0", &["192.0.2.2/24"]).unwrap();
-        Some(Self { _lab: lab, lan, a, a0, b })
+        let client = lab.host("client").unwrap();
+        let a0 = a.attach(&lan, "eth0", &["192.0.2.1/24", "2001:db8::1/64"]).unwrap();
+        b.attach(&lan, "eth0", &["192.0.2.2/24", "2001:db8::2/64"]).unwrap();
+        client.attach(&lan, "eth0", &["192.0.2.9/24", "2001:db8::9/64"]).unwrap();
+        Some(Self { _lab: lab, lan, a, a0, b, client })
     }
 }
 

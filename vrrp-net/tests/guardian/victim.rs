@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal};
-use vrrp_core::wire::{Authentication, ChecksumPolicy};
 use vrrp_core::{
     Claim, Event, Family, IfIndex, Instant, Interval, Params, Priority, RouterId, Version, VirtualAddr,
     VirtualRouterConfig, Vrid, VrrpRouter,
 };
+use vrrp_net::filter::ReceiveFilter;
 use vrrp_net::guardian::{Farewell, Removal};
 use vrrp_net::netlink::{AddressChange, AddressRequest, Netlink};
-use vrrp_net::{AdvertSocket, Guardian};
+use vrrp_net::{AdvertSocket, Guardian, Outgoing};
 
 /// The variable that says what to be.
 pub(crate) const ROLE: &str = "VRRP_GUARDIAN_TEST_ROLE";
@@ -130,13 +130,14 @@ fn victim() {
 /// Advertises what [`services`] has armed, once a second.
 fn advertise() -> ! {
     let interface = Netlink::open().unwrap().link_by_name("eth0").unwrap().index;
-    let socket = AdvertSocket::open("eth0", interface).unwrap();
+    let socket = AdvertSocket::open("eth0", interface, Family::V4, &ReceiveFilter::Everything).unwrap();
     let (mut router, id) = active(51, &["192.0.2.100".parse().unwrap()], interface, false);
     let claim = Claim { priority: Some(Priority::new(150).unwrap()), interval: Interval::DEFAULT };
     loop {
         let mut buffer = [0; 100];
         let advert = router.build_advert(id, claim, &mut buffer).unwrap();
-        socket.send(advert.source, advert.destination, &buffer[..advert.len]).unwrap();
+        let outgoing = Outgoing::new(advert.source, advert.destination, &buffer[..advert.len]);
+        assert_eq!(socket.send(&[outgoing], |_, error| panic!("{error}")), 1);
         std::thread::sleep(Duration::from_secs(1));
     }
 }
@@ -261,13 +262,11 @@ fn active(vrid: u8, addresses: &[VirtualAddr], interface: IfIndex, unicast: bool
         (Family::V6, true) => "2001:db8::1".parse().unwrap(),
     };
     let params = Params::new(Version::V3(family)).with_priority(Priority::new(150).unwrap());
-    let config = VirtualRouterConfig {
-        vrid: Vrid::new(vrid).unwrap(),
-        params: params.with_primary_address(Some(own)).unwrap(),
-        addresses: addresses.iter().take(20).map(|address| address.address()).collect(),
-        authentication: Authentication::None,
-        checksum: ChecksumPolicy::default(),
-    };
+    let config = VirtualRouterConfig::new(
+        Vrid::new(vrid).unwrap(),
+        params.with_primary_address(Some(own)).unwrap(),
+        addresses.iter().take(20).map(|address| address.address()),
+    );
     let mut router = VrrpRouter::new();
     let id = router.add(interface, config).unwrap();
     router.handle_event(Instant::ZERO, id, Event::Startup);
