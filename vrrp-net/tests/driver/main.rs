@@ -3,6 +3,7 @@
 mod addresses;
 mod agent;
 mod guarded;
+mod neighbors;
 mod network;
 mod promotion;
 
