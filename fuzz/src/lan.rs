@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use vrrp_core::sim::{Answer, Link, MemberId, Oracle, Setup, Sim};
+use vrrp_core::sim::{Answer, Detail, Link, MemberId, Oracle, Setup, Sim};
 use vrrp_core::track::Assessment;
 use vrrp_core::wire::{Envelope, TTL};
 use vrrp_core::{After, Event, Family, Fault, Gate, Interval, Params, Preempt, Priority, Version, Yield};
@@ -90,6 +90,10 @@ enum Act {
 pub fn run(story: &Story) {
     let mut sim = Sim::new(story.seed);
     sim.judge_by(&JUDGES);
+    // To look at a failure: what it prints then ends with what led to it.
+    if std::env::var_os("FUZZ_TRACE").is_some() {
+        sim.show(Detail::Brief);
+    }
     let lan = sim.lan("lan", HEALTHY);
     let host = sim.host("host", lan);
     let version = [Version::V2, Version::V3(Family::V4), Version::V3(Family::V6)][usize::from(story.version % 3)];

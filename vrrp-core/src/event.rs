@@ -49,7 +49,8 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum After {
-    /// Leave the election, also if nobody takes over in time.
+    /// Leave the election, also if nobody takes over in time. What happens meanwhile does not take that back: a fault, or
+    /// another hand-over after which it would stay.
     Leave,
     /// Stay as Backup; if nobody takes over in time, go on as Active.
     Stay,

@@ -119,6 +119,13 @@ pub struct Active {
     pub phase: Phase,
 }
 
+impl Active {
+    /// Whether it was told to leave, and serves only until a successor speaks.
+    pub const fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::HandingOver(_, After::Leave))
+    }
+}
+
 /// Claims of rivals that lose against an Active, to tell one that yields from one that does not hear it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -206,7 +206,9 @@ fn is_doubtful(params: &Params, due: Instant, now: Instant) -> bool {
 
 /// Leaves the election because of `fault`.
 fn leave(params: &Params, before: State, now: Instant, fault: Fault) -> Step {
-    let out = Initialize { started: true, ..out(params, before, now) };
+    // One that was told to leave does not come back when the fault ends.
+    let started = !matches!(before, State::Active(active) if active.is_leaving());
+    let out = Initialize { started, ..out(params, before, now) };
     let step = Step::quiet(State::Initialize(with_fault(params, out, now, fault)));
     let step = match before {
         State::Active(_) => resign(step, params),

@@ -28,6 +28,9 @@ pub(super) fn in_active(params: &Params, active: Active, now: Instant, event: Ev
         Event::Fault(fault) => leave(params, before, now, fault),
         Event::Reconfigured => on_new_params(params, active, now),
         Event::HandOver(after) => hand_over(params, active, now, after),
+        Event::StepDown if active.is_leaving() => {
+            resign(Step::quiet(left(params, before, now)), params).entered_from(before, Cause::Group)
+        }
         Event::StepDown => step_down(params, before, now, Cause::Group),
         Event::Startup | Event::Recovered(_) | Event::Confirm(_) | Event::Refuse(_) => Step::quiet(before),
     }
@@ -201,7 +204,9 @@ fn hand_over(params: &Params, active: Active, now: Instant, after: After) -> Ste
         }
         // It has resigned already.
         Phase::Standing(_) => Step::quiet(State::Active(Active { phase: Phase::HandingOver(until, after), ..active })),
-        Phase::HandingOver(until, _) => {
+        // Whoever was told to leave leaves.
+        Phase::HandingOver(_, After::Leave) => Step::quiet(State::Active(active)),
+        Phase::HandingOver(until, After::Stay) => {
             Step::quiet(State::Active(Active { phase: Phase::HandingOver(until, after), ..active }))
         }
     }

@@ -152,3 +152,29 @@ fn where_there_is_nothing_to_hand_over_only_leaving_means_something() {
     backup.expect(10, Event::HandOver(After::Leave), &[]);
     assert_eq!(backup.state(), State::new());
 }
+
+#[test]
+fn whoever_was_told_to_leave_leaves_whatever_happens_meanwhile() {
+    let leaving = || {
+        let mut active = Election::active(common::params(V3));
+        let _ = active.router.handle_event(active.now, Event::HandOver(After::Leave));
+        active
+    };
+    let left = |cause| [RemoveAddresses, resigns(Interval::DEFAULT), enters(Role::Active, Role::Initialize, cause)];
+    let mut active = leaving();
+    let now = active.now;
+    active.expect(now + SECOND, Event::HandOver(After::Stay), &[]);
+    active.expect(now + SECOND * 2, Event::Timeout, &left(Cause::NoSuccessor));
+    let mut active = leaving();
+    active.expect(now, Event::StepDown, &left(Cause::Group));
+    assert_eq!(active.router.state(), State::new());
+    let mut active = leaving();
+    active.expect(now, Event::Fault(Fault::Link), &left(Cause::Fault(Fault::Link)));
+    active.expect(now + SECOND, Event::Recovered(Fault::Link), &[]);
+    assert_eq!((active.role(), active.router.poll_timeout()), (Role::Initialize, None));
+    // One that stays may still be told to leave.
+    let mut active = Election::active(common::params(V3));
+    let _ = active.router.handle_event(now, Event::HandOver(After::Stay));
+    active.expect(now, Event::HandOver(After::Leave), &[]);
+    active.expect(now + SECOND * 2, Event::Timeout, &left(Cause::NoSuccessor));
+}
