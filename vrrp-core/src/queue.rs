@@ -44,6 +44,12 @@ impl DeadlineQueue {
         }
     }
 
+    /// The slots whose deadline has come, in no order of time.
+    #[cfg(feature = "sim")]
+    pub(crate) fn due(&self, now: Instant) -> impl Iterator<Item = usize> + '_ {
+        self.slots.iter().enumerate().filter(move |(_, entry)| entry.due <= now).map(|(slot, _)| slot)
+    }
+
     /// The earliest deadline and its slot.
     pub(crate) fn next(&mut self) -> Option<(Instant, usize)> {
         while let Some(Reverse((at, slot))) = self.heap.peek().copied() {
@@ -105,6 +111,11 @@ mod tests {
             model[slot] = due;
             let earliest = model.iter().flatten().min().copied();
             assert_eq!(queue.next().map(|(at, _)| at), earliest);
+            #[cfg(feature = "sim")]
+            {
+                let come = |slot: &usize| model[*slot].is_some_and(|due| due <= at(0x7fff));
+                assert!(queue.due(at(0x7fff)).eq((0..model.len()).filter(come)));
+            }
         }
     }
 

@@ -1,9 +1,21 @@
 //! What an application says of a virtual router.
 
-use vrrp_core::wire::{Authentication, ChecksumPolicy};
-use vrrp_core::{Family, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid};
+mod address;
+mod announcements;
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vrrp_core::wire::{Authentication, ChecksumPolicy};
+use vrrp_core::{
+    Addressing, Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid,
+    Yield,
+};
+
+pub use self::address::Address;
+pub use self::announcements::Announcements;
 use crate::Lease;
+use crate::tracking::Source;
 
 /// One virtual router on one interface, to be given to [`Driver::add`](crate::Driver::add).
 ///
@@ -27,10 +39,39 @@ pub struct RouterConfig {
     pub(crate) priority: Priority,
     pub(crate) interval: Interval,
     pub(crate) preempt: Preempt,
-    pub(crate) addresses: Vec<VirtualAddr>,
+    pub(crate) addresses: Vec<Address>,
     pub(crate) authentication: Authentication,
     pub(crate) checksum: ChecksumPolicy,
     pub(crate) lease: Lease,
+    pub(crate) announcements: Announcements,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) yield_when: Yield,
+    pub(crate) re_election: Option<Duration>,
+    pub(crate) settle: Option<Duration>,
+    pub(crate) hand_over: HandOver,
+    pub(crate) answer_rivals: bool,
+    pub(crate) learn_v2_interval: bool,
+    pub(crate) addressing: Addressing,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) virtual_mac: Option<VirtualMac>,
+    pub(crate) tracking: Vec<Source>,
+    #[cfg(feature = "auth-hmac")]
+    pub(crate) hmac: Option<vrrp_core::hmac::Config>,
+}
+
+/// How an interface with the virtual router's MAC address is made.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct VirtualMac {
+    /// The interface's name; `None`: `vrrp.VRID` or `vrrp6.VRID`.
+    pub name: Option<String>,
+}
+
+impl VirtualMac {
+    /// On an interface of this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()) }
+    }
 }
 
 impl RouterConfig {
@@ -45,11 +86,31 @@ impl RouterConfig {
             priority: Priority::DEFAULT,
             interval: Interval::DEFAULT,
             preempt: Preempt::default(),
-            addresses,
+            addresses: addresses.into_iter().map(Address::from).collect(),
             authentication: Authentication::None,
             checksum: ChecksumPolicy::Auto,
             lease: Lease::Auto,
+            announcements: Announcements::default(),
+            gate: None,
+            yield_when: Yield::default(),
+            re_election: None,
+            settle: None,
+            hand_over: HandOver::default(),
+            answer_rivals: true,
+            learn_v2_interval: false,
+            addressing: Addressing::MULTICAST,
+            source: None,
+            virtual_mac: None,
+            tracking: Vec::new(),
+            #[cfg(feature = "auth-hmac")]
+            hmac: None,
         }
+    }
+
+    /// One more address, with everything that can be said of one.
+    pub fn with_address(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
     }
 
     /// The protocol version; peers must use the same.
@@ -87,6 +148,75 @@ impl RouterConfig {
         Self { lease, ..self }
     }
 
+    /// How often, and when, the hosts are told where the addresses are.
+    pub fn with_announcements(self, announcements: Announcements) -> Self {
+        Self { announcements, ..self }
+    }
+
+    /// Makes promotion wait for the application: [`DriverEvent::Prepare`](crate::DriverEvent::Prepare) comes, then
+    /// [`Driver::confirm`](crate::Driver::confirm) or [`Driver::refuse`](crate::Driver::refuse) is due.
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// When to call an election after the priority was lowered.
+    pub fn with_yield(self, yield_when: Yield) -> Self {
+        Self { yield_when, ..self }
+    }
+
+    /// How often a router that stays Active although degraded asks again; 10 s unless set.
+    pub fn with_re_election(self, period: Duration) -> Self {
+        Self { re_election: Some(period), ..self }
+    }
+
+    /// How long after its promotion an Active that never heard another one calls an election, so that a cold start ends
+    /// with the highest priority also without preemption. Not at all unless set.
+    pub fn with_settle(self, after: Duration) -> Self {
+        Self { settle: Some(after), ..self }
+    }
+
+    /// How a planned hand-over is done.
+    pub fn with_hand_over(self, hand_over: HandOver) -> Self {
+        Self { hand_over, ..self }
+    }
+
+    /// Whether an Active answers a rival that loses at once (RFC 9568 §6.4.3, the default) or in silence (RFC 5798).
+    pub fn with_answer_rivals(self, answer: bool) -> Self {
+        Self { answer_rivals: answer, ..self }
+    }
+
+    /// VRRPv2: take advertisements of any interval and learn it, instead of discarding those that differ.
+    pub fn with_learn_v2_interval(self, learn: bool) -> Self {
+        Self { learn_v2_interval: learn, ..self }
+    }
+
+    /// How it and its peers reach each other: by multicast, unless set.
+    pub fn with_addressing(self, addressing: Addressing) -> Self {
+        Self { addressing, ..self }
+    }
+
+    /// The address to advertise from, whatever others the interface has; over IPv6 a link-local one.
+    pub fn with_source(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
+    }
+
+    /// Has the addresses answered for with the virtual router's own MAC address (RFC 9568 §7.3), which moves with them, on
+    /// an interface made for it. The hosts' caches stay right over a failover; clouds and some bonds do not carry it.
+    pub fn with_virtual_mac(self, virtual_mac: VirtualMac) -> Self {
+        Self { virtual_mac: Some(virtual_mac), ..self }
+    }
+
+    /// What of this host the driver watches for this virtual router, and what that does to its place in the election.
+    pub fn with_tracking(self, tracking: impl IntoIterator<Item = Source>) -> Self {
+        Self { tracking: tracking.into_iter().collect(), ..self }
+    }
+
+    /// Signs and verifies advertisements (`auth_hmac` of keepalived 2.4.2 and later).
+    #[cfg(feature = "auth-hmac")]
+    pub fn with_hmac(self, hmac: vrrp_core::hmac::Config) -> Self {
+        Self { hmac: Some(hmac), ..self }
+    }
+
     /// The name of the interface.
     pub fn interface(&self) -> &str {
         &self.interface
@@ -97,16 +227,40 @@ impl RouterConfig {
         self.vrid
     }
 
+    /// The family of the packets, and of the addresses that are advertised.
+    pub fn family(&self) -> Family {
+        self.version.family()
+    }
+
     /// The addresses that it moves between hosts.
-    pub fn addresses(&self) -> &[VirtualAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The addresses that peers are told of, in this order.
+    pub(crate) fn advertised(&self) -> Vec<IpAddr> {
+        self.addresses
+            .iter()
+            .filter(|address| address.is_advertised())
+            .map(|address| address.address().address())
+            .collect()
     }
 
     /// What the state machine reads of this.
     pub(crate) fn params(&self) -> Result<Params, ParamsError> {
-        Params::new(self.version)
+        let params = Params::new(self.version)
             .with_priority(self.priority)
             .with_preempt(self.preempt)
-            .with_advert_interval(self.interval)
+            .with_gate(self.gate)
+            .with_yield(self.yield_when)
+            .with_settle(self.settle)
+            .with_hand_over(self.hand_over)
+            .with_answer_rivals(self.answer_rivals)
+            .with_learn_v2_interval(self.learn_v2_interval)
+            .with_advert_interval(self.interval)?;
+        Ok(match self.re_election {
+            Some(period) => params.with_re_election(period),
+            None => params,
+        })
     }
 }

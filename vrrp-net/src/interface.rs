@@ -1,13 +1,22 @@
 //! One interface that virtual routers run on, as the driver sees it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
-use vrrp_core::{Family, IfIndex, VirtualAddr};
+use vrrp_core::{Family, IfIndex, Instant, RouterId, VirtualAddr};
 
 use crate::driver::ADDRESS_MARK;
 use crate::error::Error;
+use crate::filter::{Plausible, ReceiveFilter};
 use crate::netlink::{InterfaceAddress, Link, Netlink};
 use crate::socket::AdvertSocket;
+
+/// An interface that went down more often than this in [`FLAP_WINDOW`] is held down for a while.
+const FLAPS_ALLOWED: u32 = 3;
+const FLAP_WINDOW: Duration = Duration::from_secs(10);
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);
+const LONGEST_HOLD: Duration = Duration::from_secs(30);
 
 /// An interface by name. It may vanish and come back, also with another index.
 #[derive(Debug)]
@@ -15,43 +24,83 @@ pub(crate) struct Interface {
     pub(crate) name: String,
     /// As the kernel last described it; `None` while it does not exist.
     pub(crate) link: Option<Link>,
-    /// Open as long as the interface exists.
-    pub(crate) socket: Option<AdvertSocket>,
-    addresses: Vec<InterfaceAddress>,
+    /// Of IPv4 and IPv6: open as long as the interface exists and some virtual router of the family is on it.
+    pub(crate) sockets: [Option<AdvertSocket>; 2],
+    /// The virtual routers that advertise on it.
+    pub(crate) routers: BTreeSet<RouterId>,
+    /// Whether those were told that they can use it.
+    pub(crate) reported_usable: bool,
+    /// By address and prefix length, each with its place in the kernel's order.
+    addresses: BTreeMap<(IpAddr, u8), (u64, InterfaceAddress)>,
+    next_place: u64,
+    flaps: u32,
+    last_down: Option<Instant>,
 }
 
 impl Interface {
     /// Opens the interface with this name.
     pub(crate) fn open(netlink: &mut Netlink, name: &str) -> Result<Self, Error> {
-        let mut interface = Self { name: name.to_owned(), link: None, socket: None, addresses: Vec::new() };
+        let mut interface = Self {
+            name: name.to_owned(),
+            link: None,
+            sockets: [None, None],
+            routers: BTreeSet::new(),
+            reported_usable: false,
+            addresses: BTreeMap::new(),
+            next_place: 0,
+            flaps: 0,
+            last_down: None,
+        };
         interface.refresh(netlink)?;
+        interface.reported_usable = interface.is_usable();
         Ok(interface)
     }
 
-    /// Reads everything anew; the socket too if the interface is another one than before.
+    /// Reads everything anew. If the interface is another one than before, the socket of the old one is closed.
     pub(crate) fn refresh(&mut self, netlink: &mut Netlink) -> Result<(), Error> {
         let link = netlink.link_by_name(&self.name)?;
-        let addresses = netlink.addresses(Some(link.index))?;
         if self.index() != Some(link.index) {
-            self.socket = Some(AdvertSocket::open(&self.name, link.index)?);
+            self.sockets = [None, None];
         }
         self.link = Some(link);
-        self.addresses = addresses;
-        Ok(())
+        self.reread_addresses(netlink)
     }
 
     /// Reads the addresses anew.
     pub(crate) fn reread_addresses(&mut self, netlink: &mut Netlink) -> Result<(), Error> {
         if let Some(index) = self.index() {
-            self.addresses = netlink.addresses(Some(index))?;
+            let addresses = netlink.addresses(Some(index))?;
+            self.addresses.clear();
+            addresses.into_iter().for_each(|address| {
+                self.address_is_there(address);
+            });
         }
         Ok(())
+    }
+
+    /// The socket of a family.
+    pub(crate) fn socket(&self, family: Family) -> Option<&AdvertSocket> {
+        self.sockets.get(family_number(family))?.as_ref()
+    }
+
+    /// Opens the socket of a family, unless it is open. Whether it was not.
+    pub(crate) fn open_socket(&mut self, family: Family) -> Result<bool, Error> {
+        let index = self.index();
+        match (self.sockets.get_mut(family_number(family)), index) {
+            (Some(place @ None), Some(index)) => {
+                // Nothing is let in until it is known what for.
+                let nothing = ReceiveFilter::from(Plausible::new([], []));
+                *place = Some(AdvertSocket::open(&self.name, index, family, &nothing)?);
+                Ok(true)
+            }
+            (Some(Some(_)) | None, _) | (Some(None), None) => Ok(false),
+        }
     }
 
     /// Forgets an interface that does not exist any more.
     pub(crate) fn close(&mut self) {
         self.link = None;
-        self.socket = None;
+        self.sockets = [None, None];
         self.addresses.clear();
     }
 
@@ -68,15 +117,34 @@ impl Interface {
         self.link.as_ref().is_some_and(|link| link.up && link.carrier)
     }
 
+    /// Takes note that it went down.
+    pub(crate) fn went_down(&mut self, now: Instant) {
+        let recent = self.last_down.is_some_and(|last| now < last + FLAP_WINDOW + self.hold());
+        self.flaps = if recent { self.flaps.saturating_add(1) } else { 1 };
+        self.last_down = Some(now);
+    }
+
+    /// How long it must stay up before it is used again: not at all, unless it went down often of late. Each time longer.
+    pub(crate) fn hold(&self) -> Duration {
+        match self.flaps.checked_sub(FLAPS_ALLOWED) {
+            Some(excess) if excess > 0 => (SHORTEST_HOLD * 2_u32.saturating_pow((excess - 1).min(8))).min(LONGEST_HOLD),
+            Some(_) | None => Duration::ZERO,
+        }
+    }
+
     /// Takes note of an address. Whether it was not known.
     pub(crate) fn address_is_there(&mut self, address: InterfaceAddress) -> bool {
-        match self.addresses.iter_mut().find(|known| is_same(known, &address)) {
-            Some(known) => {
+        let key = (address.address, address.prefix_len);
+        match self.addresses.get_mut(&key) {
+            Some((_, known)) => {
+                // What it is good for may have changed: duplicate address detection ends like this.
+                let same = known.tentative == address.tentative && known.duplicate == address.duplicate;
                 *known = address;
-                false
+                !same
             }
             None => {
-                self.addresses.push(address);
+                self.addresses.insert(key, (self.next_place, address));
+                self.next_place += 1;
                 true
             }
         }
@@ -84,27 +152,33 @@ impl Interface {
 
     /// Takes note that an address is gone. Whether it was known.
     pub(crate) fn address_is_gone(&mut self, address: &InterfaceAddress) -> bool {
-        let before = self.addresses.len();
-        self.addresses.retain(|known| !is_same(known, address));
-        self.addresses.len() != before
+        self.addresses.remove(&(address.address, address.prefix_len)).is_some()
+    }
+
+    /// Whether it has this address with this prefix length.
+    pub(crate) fn has(&self, address: VirtualAddr) -> bool {
+        self.addresses.contains_key(&(address.address(), address.prefix_len()))
     }
 
     /// Whether it has this address from elsewhere than from this crate.
     pub(crate) fn has_of_its_own(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|known| known.address == address && known.protocol != Some(ADDRESS_MARK))
+        self.with_address(address).any(|known| known.protocol != Some(ADDRESS_MARK))
     }
 
-    /// Those of `addresses` that this crate has put here, with the prefix lengths that they have here.
-    pub(crate) fn marked(&self, addresses: &[VirtualAddr]) -> impl Iterator<Item = VirtualAddr> {
-        let is_ours = |known: &&InterfaceAddress| {
-            known.protocol == Some(ADDRESS_MARK) && addresses.iter().any(|ours| ours.address() == known.address)
-        };
-        self.addresses.iter().filter(is_ours).filter_map(|known| VirtualAddr::new(known.address, known.prefix_len).ok())
+    /// This address where this crate has put it, with the prefix lengths that it has here.
+    pub(crate) fn marked(&self, address: IpAddr) -> impl Iterator<Item = VirtualAddr> + '_ {
+        let ours = self.with_address(address).filter(|known| known.protocol == Some(ADDRESS_MARK));
+        ours.filter_map(|known| VirtualAddr::new(known.address, known.prefix_len).ok())
+    }
+
+    fn with_address(&self, address: IpAddr) -> impl Iterator<Item = &InterfaceAddress> {
+        self.addresses.range((address, 0)..=(address, u8::MAX)).map(|(_, (_, known))| known)
     }
 
     /// Whether this address, which somebody else put there for ever, is the only one of its family.
     pub(crate) fn has_only(&self, address: IpAddr) -> bool {
-        let mut family = self.addresses.iter().filter(|known| Family::of(known.address) == Family::of(address));
+        let known = || self.addresses.values().map(|(_, known)| known);
+        let mut family = known().filter(|known| Family::of(known.address) == Family::of(address));
         let is_own = |known: &InterfaceAddress| known.protocol != Some(ADDRESS_MARK) && known.lifetime.is_none();
         family.next().is_some_and(|known| known.address == address && is_own(known)) && family.next().is_none()
     }
@@ -117,22 +191,53 @@ impl Interface {
         current: Option<IpAddr>,
         excluded: impl Fn(&InterfaceAddress) -> bool,
     ) -> Option<IpAddr> {
-        let eligible = || {
-            self.addresses.iter().filter(|known| {
-                let link_local = match known.address {
-                    IpAddr::V4(_) => true,
-                    IpAddr::V6(address) => address.is_unicast_link_local(),
-                };
-                let usable = !known.tentative && !known.duplicate && link_local;
-                Family::of(known.address) == family && usable && !excluded(known)
-            })
+        let eligible = |known: &InterfaceAddress| {
+            let link_local = match known.address {
+                IpAddr::V4(_) => true,
+                IpAddr::V6(address) => address.is_unicast_link_local(),
+            };
+            let usable = !known.tentative && !known.duplicate && link_local;
+            Family::of(known.address) == family && usable && !excluded(known)
         };
-        let kept = eligible().find(|known| Some(known.address) == current);
-        let first = || eligible().find(|known| !known.secondary).or_else(|| eligible().next());
-        kept.or_else(first).map(|known| known.address)
+        if let Some(current) = current
+            && self.with_address(current).any(eligible)
+        {
+            return Some(current);
+        }
+        let all = self.addresses.values().filter(|(_, known)| eligible(known));
+        all.min_by_key(|(place, known)| (known.secondary, *place)).map(|(_, known)| known.address)
     }
 }
 
-fn is_same(one: &InterfaceAddress, other: &InterfaceAddress) -> bool {
-    one.address == other.address && one.prefix_len == other.prefix_len
+/// The place of a family in a list of two.
+pub(crate) const fn family_number(family: Family) -> usize {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface() -> Interface {
+        let mut netlink = Netlink::open().unwrap();
+        Interface::open(&mut netlink, "lo").unwrap()
+    }
+
+    #[test]
+    fn an_interface_that_goes_down_again_and_again_is_held_down_longer_each_time() {
+        let mut interface = interface();
+        let at = |millis| Instant::ZERO + Duration::from_millis(millis);
+        let holds: Vec<u64> = (1..=8)
+            .map(|n| {
+                interface.went_down(at(n * 100));
+                interface.hold().as_secs()
+            })
+            .collect();
+        assert_eq!(holds, [0, 0, 0, 1, 2, 4, 8, 16]);
+        interface.went_down(at(3_600_000));
+        assert_eq!(interface.hold(), Duration::ZERO, "a long quiet time is a new beginning");
+    }
 }

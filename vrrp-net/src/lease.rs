@@ -41,9 +41,20 @@ impl Lease {
         }
     }
 
-    /// How often to renew: three times a lifetime, so that one late renewal loses nothing.
-    pub fn renewal(self, active_down_interval: Duration) -> Option<Duration> {
-        self.lifetime(active_down_interval).map(|lifetime| Duration::from_secs(u64::from(lifetime.get())) / 3)
+    /// The lifetime, and how often to renew: three times in it, so that one late renewal loses nothing.
+    ///
+    /// With very many addresses a renewal takes the kernel long. [`Auto`](Self::Auto) then renews not more often than
+    /// `least_period`, and for longer; a fixed lifetime stays as it is.
+    pub fn terms(self, active_down_interval: Duration, least_period: Duration) -> Option<(NonZeroU32, Duration)> {
+        let lifetime = match self {
+            Self::Auto => {
+                let stretched = least_period.as_millis().saturating_mul(3).div_ceil(1000);
+                let seconds = u128::from(self.lifetime(active_down_interval)?.get()).max(stretched);
+                u32::try_from(seconds).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX)
+            }
+            Self::Fixed(_) | Self::Off => self.lifetime(active_down_interval)?,
+        };
+        Some((lifetime, Duration::from_secs(u64::from(lifetime.get())) / 3))
     }
 }
 
@@ -62,7 +73,20 @@ mod tests {
 
     #[test]
     fn a_lease_is_renewed_three_times_in_its_lifetime() {
-        assert_eq!(Lease::Auto.renewal(Duration::from_millis(5609)), Some(Duration::from_secs(2)));
-        assert_eq!(Lease::Off.renewal(Duration::from_secs(4)), None);
+        let terms = |lease: Lease, millis| {
+            let terms = lease.terms(Duration::from_millis(millis), Duration::ZERO);
+            terms.map(|(lifetime, period)| (lifetime.get(), period))
+        };
+        assert_eq!(terms(Lease::Auto, 5609), Some((6, Duration::from_secs(2))));
+        assert_eq!(terms(Lease::Off, 4000), None);
+    }
+
+    #[test]
+    fn a_renewal_that_costs_much_is_done_less_often() {
+        let down_interval = Duration::from_millis(3609);
+        let seconds = |lease: Lease, least| lease.terms(down_interval, Duration::from_secs(least)).unwrap().0.get();
+        assert_eq!(seconds(Lease::Auto, 1), 4);
+        assert_eq!(seconds(Lease::Auto, 10), 30);
+        assert_eq!(seconds(Lease::Fixed(NonZeroU32::MIN), 10), 1);
     }
 }

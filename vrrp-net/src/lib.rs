@@ -35,19 +35,28 @@
 //! # Privileges
 //!
 //! `CAP_NET_RAW` for the sockets and `CAP_NET_ADMIN` for the addresses; [`Driver::new`] says which one is missing. Neither
-//! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`.
+//! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`. The sockets can also be opened by a process with more
+//! privileges and handed in: [`AdvertSocket::from_fd`], [`LinkSocket::from_fd`]; sending and receiving need none.
+//!
+//! # When the process dies
+//!
+//! The [`guardian`] is a small process that removes the addresses and resigns at once; without it the lease ends, and the
+//! peers wait for Active_Down_Interval.
 //!
 //! # The parts
 //!
-//! [`AdvertSocket`], [`LinkSocket`], [`frame`], [`netlink`]: what the driver is made of, for programs that bind
-//! [`vrrp_core`] to the kernel in their own way. With the feature `lab` also hosts, cables and captures for tests.
+//! [`AdvertSocket`] with its [`filter`], [`LinkSocket`] with its [`frame`]s, [`VirtualMacs`], [`netlink`], [`sysctl`],
+//! [`tracking`]: what the driver is made of, for programs that bind [`vrrp_core`] to the kernel in their own way. With the
+//! feature `lab` also hosts, cables and captures for tests.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
 mod config;
 mod driver;
 mod error;
+pub mod filter;
 pub mod frame;
+pub mod guardian;
 mod interface;
 #[cfg(feature = "lab")]
 pub mod lab;
@@ -57,13 +66,24 @@ pub mod netlink;
 mod socket;
 #[allow(unsafe_code)]
 mod sys;
+pub mod sysctl;
+mod thread;
+#[cfg(feature = "tokio")]
+mod tokio;
+pub mod tracking;
+mod vmac;
 
-pub use config::RouterConfig;
-pub use driver::{ADDRESS_MARK, Driver, DriverEvent};
+#[cfg(feature = "tokio")]
+pub use crate::tokio::AsyncDriver;
+pub use config::{Address, Announcements, RouterConfig, VirtualMac};
+pub use driver::{ADDRESS_MARK, Driver, DriverEvent, DriverStatus, RouterStatus};
 pub use error::{Capability, Error};
+pub use guardian::Guardian;
 pub use lease::Lease;
-pub use link_socket::LinkSocket;
-pub use socket::{AdvertSocket, MAX_ADVERT_LEN, MAX_DATAGRAM_LEN};
+pub use link_socket::{Announcement, LinkSocket};
+pub use socket::{AdvertSocket, Datagrams, MAX_ADVERT_LEN, Outgoing, ReceiveBuffer};
+pub use thread::{DriverThread, ThreadOptions};
+pub use vmac::{VirtualMacInterface, VirtualMacs};
 pub use vrrp_core;
 
 /// Now, on the clock that everything here is timed by: `CLOCK_BOOTTIME`, which goes on while the host is suspended.

@@ -67,6 +67,14 @@ impl VrrpRouter {
         }
     }
 
+    /// Those whose deadline has come: whom [`handle_timeout`](Self::handle_timeout) changes, besides the other members of
+    /// their sync groups.
+    #[cfg(feature = "sim")]
+    pub(crate) fn due(&self, now: Instant) -> impl Iterator<Item = RouterId> + '_ {
+        let generation = |slot: usize| self.slots.get(slot)?.as_ref().map(|entry| entry.generation);
+        self.deadlines.due(now).filter_map(move |slot| Some(RouterId { slot, generation: generation(slot)? }))
+    }
+
     /// A deadline may have come. A Backup in a sync group goes only with the whole group.
     fn fire(&mut self, now: Instant, id: RouterId) {
         let Some(entry) = self.slot(id) else { return };

@@ -88,6 +88,8 @@ pub struct Sim {
     agenda: Agenda,
     /// When the process of each node wants to be called.
     wakeups: DeadlineQueue,
+    /// The virtual routers, of the node whose turn it is, that may have changed in it.
+    touched: Vec<usize>,
     trace: Trace,
     monitor: Monitor,
     events: u64,
@@ -115,6 +117,7 @@ impl Sim {
             frames: Frames::default(),
             agenda: Agenda::default(),
             wakeups: DeadlineQueue::default(),
+            touched: Vec::new(),
             trace: Trace::default(),
             monitor: Monitor::default(),
             events: 0,

@@ -282,6 +282,15 @@ pub(super) enum Chore {
     Tell { member: usize, event: Event },
 }
 
+impl Chore {
+    /// The virtual router that it is about.
+    pub(super) const fn member(self) -> usize {
+        match self {
+            Self::Renew { member, .. } | Self::AnnounceAgain { member, .. } | Self::Tell { member, .. } => member,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Scheduled {
     at: Instant,

@@ -203,6 +203,12 @@ impl Node {
         self.members.binary_search_by(|member| member.id.cmp(&Some(id))).ok()
     }
 
+    /// Whether what is known of the members is what the process would say now.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        let state = |member: &Member| member.id.and_then(|id| self.router.state(id));
+        self.members.iter().all(|member| state(member).is_none_or(|state| state == member.state))
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.powered && self.process == Process::Running
     }

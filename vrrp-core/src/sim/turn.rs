@@ -27,10 +27,10 @@ impl Sim {
         let Some(entry) = self.nodes.get_mut(node) else { return };
         let carrier = entry.powered && entry.ports.get(port).is_some_and(|port| port.carrier);
         match entry.process {
-            Process::Running if carrier => {
-                self.receive(node, port, frame, true);
-                self.finish(node);
-            }
+            Process::Running if carrier => match self.receive(node, port, frame, true) {
+                taker @ Some(_) => self.finish_touched(node, taker),
+                None => self.finish(node),
+            },
             Process::Stalled | Process::Frozen if carrier && entry.socket.len() < SOCKET_ROOM => {
                 return entry.socket.push_back((port, frame));
             }
@@ -39,10 +39,10 @@ impl Sim {
         self.frames.release(frame);
     }
 
-    /// The process reads a frame; `alone`: nothing else in this turn.
-    pub(super) fn receive(&mut self, node: usize, port: usize, frame: usize, alone: bool) {
-        let (Some(entry), Some(frame)) = (self.nodes.get_mut(node), self.frames.get(frame)) else { return };
-        let Some(interface) = entry.ports.get(port).map(|port| port.interface) else { return };
+    /// The process reads a frame; `alone`: nothing else in this turn. Returns the virtual router that took it.
+    pub(super) fn receive(&mut self, node: usize, port: usize, frame: usize, alone: bool) -> Option<usize> {
+        let (entry, frame) = (self.nodes.get_mut(node)?, self.frames.get(frame)?);
+        let interface = entry.ports.get(port)?.interface;
         let own = entry.clock.own(self.now);
         let source = frame.envelope.source;
         let payload = frame.payload();
@@ -50,18 +50,15 @@ impl Sim {
         self.events += 1;
         match entry.router.handle_datagram(own, interface, &frame.envelope, payload) {
             Ok(id) => {
-                if self.trace.is_on()
-                    && let Some(index) = entry.index_of(id)
-                {
+                let index = entry.index_of(id)?;
+                if self.trace.is_on() {
                     let (priority, interval) = (said.0.unwrap_or(0), said.1.map_or(0, u16::from_be_bytes));
                     self.trace_heard(MemberId { node, index }, source, priority, interval);
                 }
+                Some(index)
             }
             Err(discard) => {
-                let untouched = entry
-                    .members
-                    .iter()
-                    .all(|member| member.id.and_then(|id| entry.router.state(id)).is_none_or(|s| s == member.state));
+                let untouched = entry.is_up_to_date();
                 if self.trace.is_on() {
                     let name = entry.name.clone();
                     let peer = self.trace.who(source);
@@ -70,6 +67,7 @@ impl Sim {
                 if !untouched && alone {
                     self.report_effect(node, discard);
                 }
+                None
             }
         }
     }
@@ -93,8 +91,9 @@ impl Sim {
         if entry.is_running() {
             let own = entry.clock.own(self.now);
             self.events += 1;
+            self.touched.extend(entry.router.due(own).filter_map(|id| entry.index_of(id)));
             entry.router.handle_timeout(own);
-            self.finish(node);
+            self.finish_touched(node, None);
         } else {
             self.wakeups.set(node, None);
         }
@@ -114,16 +113,30 @@ impl Sim {
         Some((entry, router, own))
     }
 
-    /// Carries out what the virtual routers want done, and asks when they want to be called next.
+    /// Ends a turn in which any virtual router of a node may have changed: carries out what they want done, and asks when
+    /// they want to be called next.
     pub(super) fn finish(&mut self, node: usize) {
+        self.finish_touched(node, 0..self.nodes.get(node).map_or(0, |entry| entry.members.len()));
+    }
+
+    /// Ends a turn in which none has changed but these, those that are noted already, and those that want something done:
+    /// with hundreds of them it would take longest to look at all.
+    fn finish_touched(&mut self, node: usize, touched: impl IntoIterator<Item = usize>) {
+        self.touched.extend(touched);
         while let Some((id, action)) = self.nodes.get_mut(node).and_then(|entry| entry.router.poll_action()) {
             if let Some(index) = self.nodes.get(node).and_then(|entry| entry.index_of(id)) {
+                self.touched.push(index);
                 self.perform(MemberId { node, index }, id, action);
             }
         }
         self.trace.settle();
-        let Some(entry) = self.nodes.get_mut(node) else { return };
-        for member in &mut entry.members {
+        let Some(entry) = self.nodes.get_mut(node) else { return self.touched.clear() };
+        // What happens to one member of a sync group happens to the others.
+        if entry.group.is_some() {
+            self.touched.extend(0..entry.members.len());
+        }
+        for index in self.touched.drain(..) {
+            let Some(member) = entry.members.get_mut(index) else { continue };
             if let Some(state) = member.id.and_then(|id| entry.router.state(id)) {
                 // One that kept silent speaks.
                 let silent = |state| matches!(state, State::Claimant(claimant) if claimant.is_silent());
@@ -131,6 +144,7 @@ impl Sim {
                 member.state = state;
             }
         }
+        debug_assert!(entry.is_up_to_date(), "{} changed a virtual router in a turn that did not touch it", entry.name);
         let wakeup = if entry.is_running() { entry.router.poll_timeout() } else { None };
         let wakeup = wakeup.and_then(|own| entry.clock.world(own)).map(|at| at.max(self.now));
         self.wakeups.set(node, wakeup);
@@ -398,15 +412,13 @@ impl Sim {
             Process::Stalled | Process::Frozen => entry.late.push(chore),
             Process::Running => {
                 self.do_chore(node, chore);
-                self.finish(node);
+                self.finish_touched(node, Some(chore.member()));
             }
         }
     }
 
     pub(super) fn do_chore(&mut self, node: usize, chore: Chore) {
-        let index = match chore {
-            Chore::Renew { member, .. } | Chore::AnnounceAgain { member, .. } | Chore::Tell { member, .. } => member,
-        };
+        let index = chore.member();
         let id = MemberId { node, index };
         let Some((entry, router, own)) = self.running(id) else { return };
         let Some(member) = entry.members.get(index) else { return };

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Authentication, ChecksumForm, Discard, Envelope, Packet, TtlPolicy};
+use super::{Authentication, ChecksumAcceptance, ChecksumForm, Discard, Envelope, Packet, TtlPolicy};
 use crate::{Advert, Interval, Version, Vrid};
 
 /// What a virtual router expects of the advertisements that it takes part in elections with.
@@ -31,9 +31,8 @@ pub struct Expected<'e> {
     pub peers: Option<&'e [IpAddr]>,
     /// Which TTL is accepted. To be given to [`Packet::parse_with`]: [`Packet::accept`] does not look at it.
     pub ttl: TtlPolicy,
-    /// Of the two checksum forms of VRRPv3 over IPv4 accept only that of RFC 9568 §5.2.8. keepalived and FRR with
-    /// their defaults send the other.
-    pub strict_checksum: bool,
+    /// Which of the two checksum forms of VRRPv3 over IPv4 are accepted (RFC 9568 §5.2.8).
+    pub checksum: ChecksumAcceptance,
     /// Drop VRRPv3 lists over IPv6 that do not start with a link-local address (RFC 9568 erratum 8300). keepalived may
     /// send such lists. A list that merely differs is not dropped (RFC 9568 §7.1).
     pub strict_address_list: bool,
@@ -54,7 +53,7 @@ impl Expected<'_> {
             destination: version.family().group(),
             peers: None,
             ttl: TtlPolicy::Strict,
-            strict_checksum: false,
+            checksum: ChecksumAcceptance::Either,
             strict_address_list: false,
         }
     }
@@ -138,7 +137,7 @@ impl Packet<'_> {
         if self.version().number() != expected.version.number() {
             return Err(Discard::Version(self.version().number()));
         }
-        if expected.strict_checksum && self.checksum_form() == Some(ChecksumForm::PseudoHeader) {
+        if self.checksum_form().is_some_and(|form| !expected.checksum.accepts(form)) {
             return Err(Discard::Checksum);
         }
         if self.vrid() != Some(expected.vrid) || self.version() != expected.version {
@@ -321,11 +320,29 @@ mod tests {
 
     #[test]
     fn pf_11_strict_accepts_only_the_checksum_of_rfc_9568() {
-        let strict = Expected { strict_checksum: true, ..expected(V3, &VIPS) };
+        let strict = Expected { checksum: ChecksumAcceptance::MessageOnly, ..expected(V3, &VIPS) };
         assert_eq!(receive(&envelope(), &advert(V3, &VIPS), &strict), Err(Discard::Checksum));
         let octets = [0x31, 0x33, 0x64, 0x01, 0x00, 0x64, 0xa8, 0x02, 192, 0, 2, 100];
         let accepted = Packet::parse(&envelope(), &octets).unwrap().accept(&envelope(), &strict).unwrap();
         assert_eq!(accepted.notes.checksum_form, Some(ChecksumForm::MessageOnly));
+    }
+
+    #[test]
+    fn pf_11_the_defaults_of_keepalived_accept_only_the_pseudo_header() {
+        let keepalived = Expected { checksum: ChecksumAcceptance::PseudoHeader, ..expected(V3, &VIPS) };
+        let accepted = receive(&envelope(), &advert(V3, &VIPS), &keepalived).unwrap();
+        assert_eq!(accepted.notes.checksum_form, Some(ChecksumForm::PseudoHeader));
+        let octets = [0x31, 0x33, 0x64, 0x01, 0x00, 0x64, 0xa8, 0x02, 192, 0, 2, 100];
+        let packet = Packet::parse(&envelope(), &octets).unwrap();
+        assert_eq!(packet.accept(&envelope(), &keepalived), Err(Discard::Checksum));
+    }
+
+    #[test]
+    fn pf_11_where_there_is_one_form_only_it_is_always_accepted() {
+        for checksum in [ChecksumAcceptance::MessageOnly, ChecksumAcceptance::PseudoHeader] {
+            let listener = Expected { checksum, ..expected(Version::V2, &VIPS) };
+            assert!(receive(&envelope(), &advert(Version::V2, &VIPS), &listener).is_ok());
+        }
     }
 
     #[test]

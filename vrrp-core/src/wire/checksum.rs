@@ -16,8 +16,7 @@ pub enum ChecksumForm {
     PseudoHeader,
 }
 
-/// Which [`ChecksumForm`] a virtual router sends. Both are accepted on receipt unless
-/// [`Expected::strict_checksum`](crate::wire::Expected::strict_checksum) is set.
+/// Which [`ChecksumForm`] a virtual router sends. Which it accepts is [`ChecksumAcceptance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum ChecksumPolicy {
@@ -38,6 +37,33 @@ impl ChecksumPolicy {
             (Self::Auto, Some(heard)) => heard,
             (Self::Auto, None) | (Self::PseudoHeader, _) => ChecksumForm::PseudoHeader,
             (Self::MessageOnly, _) => ChecksumForm::MessageOnly,
+        }
+    }
+}
+
+/// Which [`ChecksumForm`] a virtual router accepts. VRRPv2, and VRRPv3 over IPv6, have no choice of forms: there it
+/// changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum ChecksumAcceptance {
+    /// Both: a peer that uses the other form is heard all the same.
+    #[default]
+    Either,
+    /// That of RFC 9568 alone. keepalived and FRR with their defaults send the other.
+    MessageOnly,
+    /// That with the pseudo-header alone, as keepalived and FRR with their defaults. Cisco, Juniper and holo send the
+    /// other.
+    PseudoHeader,
+}
+
+impl ChecksumAcceptance {
+    /// Whether a message whose checksum has this form is accepted.
+    pub const fn accepts(self, form: ChecksumForm) -> bool {
+        match (self, form) {
+            (Self::Either, _)
+            | (Self::MessageOnly, ChecksumForm::MessageOnly)
+            | (Self::PseudoHeader, ChecksumForm::PseudoHeader) => true,
+            (Self::MessageOnly, ChecksumForm::PseudoHeader) | (Self::PseudoHeader, ChecksumForm::MessageOnly) => false,
         }
     }
 }

@@ -46,7 +46,7 @@ mod ttl;
 
 pub use accept::{Accepted, AddressListMatch, Expected, Notes};
 pub use auth::{Authentication, Password, PasswordError};
-pub use checksum::{ChecksumForm, ChecksumPolicy, InternetChecksum};
+pub use checksum::{ChecksumAcceptance, ChecksumForm, ChecksumPolicy, InternetChecksum};
 pub use envelope::Envelope;
 pub use error::{Discard, Reason};
 pub use packet::{Addresses, Packet};

@@ -13,8 +13,9 @@ use vrrp_core::Instant;
 use super::error::LabError;
 use super::host::Host;
 use super::lock;
+use crate::filter;
 use crate::sys::lab::{AF_INET, AF_PACKET, IPPROTO_ICMP, SOCK_NONBLOCK, SOCK_RAW};
-use crate::sys::{self, Epoll, Filter, Ready, Timer};
+use crate::sys::{self, Epoll, Ready, Timer};
 
 /// A background thread that pings an address from a host and records the replies. Dropping it stops it.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Pinger {
         let failed = |error| LabError::io(format!("ping {target} from {:?}", host.name()), error);
         let sender = host.socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMP)?;
         // What it would receive is read from the other socket, with the Ethernet header.
-        sys::attach_filter(sender.as_fd(), &[DROP_ALL]).map_err(failed)?;
+        sys::attach_filter(sender.as_fd(), &[filter::DROP]).map_err(failed)?;
         let receiver = host.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, i32::from(ETHERTYPE_IPV4.to_be()))?;
 
         let (stopped, stop) = io::pipe().map_err(failed)?;
@@ -128,8 +129,6 @@ const RECEIVER: u64 = 0;
 const TIMER: u64 = 1;
 const STOP: u64 = 2;
 const ETHERTYPE_IPV4: u16 = 0x0800;
-/// `BPF_RET | BPF_K` with 0 octets to keep.
-const DROP_ALL: Filter = Filter { code: 0x06, jump_true: 0, jump_false: 0, value: 0 };
 
 /// Tells the pingers of this process apart.
 static NEXT_IDENTIFIER: AtomicU16 = AtomicU16::new(1);

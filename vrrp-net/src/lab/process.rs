@@ -1,6 +1,6 @@
 //! Programs that run in a host.
 
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::time::{Duration, Instant as Clock};
 
 use super::error::LabError;
@@ -29,6 +29,11 @@ impl Process {
     /// Its process number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its standard input, if the command asked for a pipe; once.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Its standard output, if the command asked for a pipe; once.

@@ -1,9 +1,12 @@
 //! Netlink messages and attributes as the kernel sends them, read one by one.
 //!
 //! Reading is by hand and total: an attribute that is unknown, short or malformed is passed over, and the rest of the
-//! message still counts. (Requests are built with netlink-packet-route, whose parser refuses the whole message.)
+//! message still counts. (The parser of netlink-packet-route refuses the whole message.) Requests of which there are
+//! thousands, or that netlink-packet-route does not have, are written by hand too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_core::NLM_F_REQUEST;
 
 /// Header octets of a message (`struct nlmsghdr`).
 const MESSAGE_HEADER: usize = 16;
@@ -100,6 +103,75 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
+/// A request that is being written at the end of a buffer.
+#[derive(Debug)]
+pub(crate) struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Begin a request of this type with its fixed part, such as `struct ifaddrmsg`. Its flags are `flags` and
+    /// `NLM_F_REQUEST`.
+    pub(crate) fn begin(out: &'a mut Vec<u8>, kind: u16, flags: u16, sequence: u32, fixed: &[u8]) -> Self {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&kind.to_ne_bytes());
+        out.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+        out.extend_from_slice(&sequence.to_ne_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(fixed);
+        let mut writer = Self { out, start };
+        writer.pad();
+        writer
+    }
+
+    /// Append an attribute.
+    pub(crate) fn attribute(&mut self, kind: u16, value: &[u8]) {
+        let length = u16::try_from(ATTRIBUTE_HEADER + value.len()).unwrap_or(u16::MAX);
+        self.out.extend_from_slice(&length.to_ne_bytes());
+        self.out.extend_from_slice(&kind.to_ne_bytes());
+        self.out.extend_from_slice(value);
+        self.pad();
+    }
+
+    /// Append a text with its NUL.
+    pub(crate) fn text(&mut self, kind: u16, text: &str) {
+        self.attribute(kind, &[text.as_bytes(), &[0]].concat());
+    }
+
+    /// Append an IP address.
+    pub(crate) fn address(&mut self, kind: u16, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.attribute(kind, &v4.octets()),
+            IpAddr::V6(v6) => self.attribute(kind, &v6.octets()),
+        }
+    }
+
+    /// Append an attribute that holds those which `fill` appends.
+    pub(crate) fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
+        let at = self.out.len();
+        self.attribute(kind, &[]);
+        fill(self);
+        let length = u16::try_from(self.out.len().saturating_sub(at)).unwrap_or(u16::MAX);
+        if let Some(field) = self.out.get_mut(at..at + 2) {
+            field.copy_from_slice(&length.to_ne_bytes());
+        }
+    }
+
+    /// Write down how long the request has become.
+    pub(crate) fn finish(self) {
+        let length = u32::try_from(self.out.len().saturating_sub(self.start)).unwrap_or(u32::MAX);
+        if let Some(field) = self.out.get_mut(self.start..self.start + 4) {
+            field.copy_from_slice(&length.to_ne_bytes());
+        }
+    }
+
+    fn pad(&mut self) {
+        self.out.resize(self.start + (self.out.len() - self.start).next_multiple_of(4), 0);
+    }
+}
+
 /// The number at this octet, in the host's order as netlink has it.
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
@@ -152,6 +224,22 @@ mod tests {
         let bytes = attribute(11, &[18]);
         let read: Vec<_> = Attributes(&bytes[..5]).collect();
         assert_eq!(read.first().and_then(Attribute::u8), Some(18));
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut bytes = vec![0xff; 8];
+        let mut writer = Writer::begin(&mut bytes, 20, 4, 7, &[2; 8]);
+        writer.attribute(8, &5_u32.to_ne_bytes());
+        writer.nested(26, |writer| writer.text(3, "eth0"));
+        writer.address(1, "192.0.2.1".parse().unwrap());
+        writer.finish();
+        let message = Messages(&bytes[8..]).next().unwrap();
+        assert_eq!((message.kind, message.flags, message.sequence), (20, 5, 7));
+        let read: Vec<_> = Attributes(&message.payload[8..]).collect();
+        assert_eq!(read[0].u32(), Some(5));
+        assert_eq!(read[1].nested().next().map(|inner| inner.text()).as_deref(), Some("eth0"));
+        assert_eq!((read[2].address(), read.len()), (Some("192.0.2.1".parse().unwrap()), 3));
     }
 
     #[test]

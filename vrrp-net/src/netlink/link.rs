@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
@@ -11,7 +11,7 @@ use netlink_packet_route::link::{
 use vrrp_core::IfIndex;
 
 use super::Netlink;
-use super::attribute::{Attributes, Message, u32_at};
+use super::attribute::{Attributes, Message, Writer, u32_at};
 use crate::error::Error;
 use crate::sys;
 
@@ -38,8 +38,13 @@ pub struct Link {
     pub mtu: u32,
     /// The bridge or bond it is a port of.
     pub master: Option<IfIndex>,
+    /// The interface that it is stacked on (`IFLA_LINK`): a macvlan's parent. Of a veth it is the other end, which may be
+    /// in another namespace and mean nothing here.
+    pub lower: Option<IfIndex>,
     /// What kind of virtual interface it is: `veth`, `bridge`, `macvlan`, `bond`; `None` for hardware and loopback.
     pub kind: Option<String>,
+    /// What somebody wrote down about it (`IFLA_IFALIAS`).
+    pub alias: Option<String>,
 }
 
 /// One end of a veth pair to be made.
@@ -97,9 +102,7 @@ impl Netlink {
     pub fn links(&mut self) -> Result<Vec<Link>, Error> {
         let mut request = LinkMessage::default();
         request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        self.dump(&RouteNetlinkMessage::GetLink(request), "list interfaces", |message| {
-            if message.kind == RTM_NEWLINK { Link::parse(message) } else { None }
-        })
+        self.dump(&RouteNetlinkMessage::GetLink(request), "list interfaces", parse_link)
     }
 
     /// The interface of this name.
@@ -107,7 +110,11 @@ impl Netlink {
     /// # Errors
     /// [`Error::UnknownInterface`], which lists those there are.
     pub fn link_by_name(&mut self, name: &str) -> Result<Link, Error> {
-        self.find(format!("{name:?}"), |link| link.name == name)
+        match self.look_up(|sequence, out| question(None, Some(name), sequence, out), parse_link)? {
+            // Some kernels refuse an empty or too long name otherwise than one that nobody has.
+            Err(_) => self.unknown(format!("{name:?}")),
+            Ok(link) => Ok(link),
+        }
     }
 
     /// The interface with this index.
@@ -115,7 +122,10 @@ impl Netlink {
     /// # Errors
     /// [`Error::UnknownInterface`], which lists those there are.
     pub fn link(&mut self, index: IfIndex) -> Result<Link, Error> {
-        self.find(format!("with index {index}"), |link| link.index == index)
+        match self.look_up(|sequence, out| question(Some(index), None, sequence, out), parse_link)? {
+            Err(_) => self.unknown(format!("with index {index}")),
+            Ok(link) => Ok(link),
+        }
     }
 
     /// Set an interface administratively up or down.
@@ -204,16 +214,62 @@ impl Netlink {
         self.create(named(name), InfoKind::Bridge, data, name)
     }
 
-    /// Make a macvlan interface over `parent`: another Ethernet address on the same cable (`private` mode: it does not
-    /// talk to the parent's other macvlans, but to everything on the wire).
+    /// Make a macvlan interface over `parent`: another Ethernet address on the same cable. It is in `bridge` mode: it
+    /// talks to the parent's other macvlans and to everything on the wire, but not to the parent.
+    ///
+    /// VRRP needs that mode. Advertisements of an Active with a virtual MAC come from the same address that a Backup's
+    /// macvlan has, and in `private` mode the kernel gives a frame that seems to come from a macvlan to that macvlan only:
+    /// whoever listens on the parent would not hear them.
     ///
     /// # Errors
     /// [`Error::Refused`], for example if the name is taken; [`Error::MissingCapability`].
     pub fn create_macvlan(&mut self, name: &str, parent: IfIndex, mac: [u8; 6]) -> Result<Link, Error> {
         let mut message = named(name);
         message.attributes.extend([LinkAttribute::Link(parent.get()), LinkAttribute::Address(mac.to_vec())]);
-        let data = InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Private)]);
+        let data = InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Bridge)]);
         self.create(message, InfoKind::MacVlan, data, name)
+    }
+
+    /// Have an existing macvlan in `bridge` mode.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is none; [`Error::MissingCapability`].
+    pub fn set_macvlan_bridging(&mut self, index: IfIndex) -> Result<(), Error> {
+        let mut message = indexed(index);
+        let data = InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Bridge)]);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::MacVlan), LinkInfo::Data(data)]));
+        self.set(message, || format!("have macvlan interface {index} in bridge mode"))
+    }
+
+    /// Write down something about an interface, at most 255 octets (`IFLA_IFALIAS`).
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::MissingCapability`].
+    pub fn set_alias(&mut self, index: IfIndex, alias: &str) -> Result<(), Error> {
+        let mut message = indexed(index);
+        message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
+        self.set(message, || format!("set the alias of interface {index} to {alias:?}"))
+    }
+
+    /// Have the kernel make no IPv6 link-local address for this interface (`addrgenmode none`). Where the kernel has no
+    /// IPv6 there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::MissingCapability`].
+    pub fn set_no_link_local(&mut self, index: IfIndex) -> Result<(), Error> {
+        let answer = self.ask_written(|sequence, out| {
+            let mut writer = Writer::begin(out, RTM_NEWLINK, NLM_F_ACK, sequence, &fixed(Some(index)));
+            writer.nested(IFLA_AF_SPEC, |writer| {
+                writer.nested(AF_INET6, |writer| {
+                    writer.attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
+                });
+            });
+            writer.finish();
+        })?;
+        if answer.is(sys::EAFNOSUPPORT) {
+            return Ok(());
+        }
+        answer.into_result(|| format!("have no IPv6 link-local address made for interface {index}"))
     }
 
     /// Delete a virtual interface; of a veth pair the other end goes too.
@@ -224,19 +280,15 @@ impl Netlink {
         self.request(RouteNetlinkMessage::DelLink(indexed(index)), 0, || format!("delete interface {index}"))
     }
 
-    fn find(&mut self, wanted: String, is_it: impl Fn(&Link) -> bool) -> Result<Link, Error> {
-        let mut links = self.links()?;
-        match links.iter().position(is_it) {
-            Some(place) => Ok(links.swap_remove(place)),
-            None => Err(Error::UnknownInterface { wanted, have: links.into_iter().map(|link| link.name).collect() }),
-        }
+    fn unknown(&mut self, wanted: String) -> Result<Link, Error> {
+        Err(Error::UnknownInterface { wanted, have: self.links()?.into_iter().map(|link| link.name).collect() })
     }
 
     fn set(&mut self, message: LinkMessage, operation: impl Fn() -> String) -> Result<(), Error> {
         let index = message.header.index;
         let answer = self.ask(RouteNetlinkMessage::NewLink(message), 0)?;
         if answer.is(sys::ENODEV) {
-            return self.find(format!("with index {index}"), |link| link.index.get() == index).map(drop);
+            return self.unknown(format!("with index {index}")).map(drop);
         }
         answer.into_result(operation)
     }
@@ -244,9 +296,48 @@ impl Netlink {
     fn create(&mut self, mut message: LinkMessage, kind: InfoKind, data: InfoData, name: &str) -> Result<Link, Error> {
         let operation = format!("make {kind} interface {name:?}");
         message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)]));
-        self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, || operation.clone())?;
+        if !is_interface_name(name) {
+            return Err(Error::BadName { name: name.to_owned(), what: "name of an interface" });
+        }
+        let answer = self.ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)?;
+        let way_out = match &answer {
+            answer if answer.is(sys::EEXIST) => Some("the name is taken: delete that interface or choose another name"),
+            answer if answer.is(sys::EOPNOTSUPP) => Some("this kernel does not have the kind: load its module"),
+            answer if answer.is(sys::EBUSY) => Some(
+                "the parent is a port of a bridge or bond, which takes all its frames: use the bridge or bond itself",
+            ),
+            _ => None,
+        };
+        let result = answer.into_result(|| operation.clone());
+        result.map_err(|error| error.with_way_out(way_out.map(str::to_owned)))?;
         self.link_by_name(name)
     }
+}
+
+/// Whether an interface can have this name (`dev_valid_name`, net/core/dev.c).
+pub(crate) fn is_interface_name(name: &str) -> bool {
+    let bad = |octet: u8| matches!(octet, b'/' | b':' | 0 | b' ' | b'\t'..=b'\r');
+    (1..=15).contains(&name.len()) && name != "." && name != ".." && !name.bytes().any(bad)
+}
+
+/// Ask for one interface, by its number or its name.
+fn question(index: Option<IfIndex>, name: Option<&str>, sequence: u32, out: &mut Vec<u8>) {
+    let mut writer = Writer::begin(out, RTM_GETLINK, 0, sequence, &fixed(index));
+    writer.attribute(IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    if let Some(name) = name {
+        writer.text(IFLA_IFNAME, name);
+    }
+    writer.finish();
+}
+
+fn parse_link(message: &Message<'_>) -> Option<Link> {
+    if message.kind == RTM_NEWLINK { Link::parse(message) } else { None }
+}
+
+/// `struct ifinfomsg`.
+pub(super) fn fixed(index: Option<IfIndex>) -> [u8; 16] {
+    let [a, b, c, d] = index.map_or(0, IfIndex::get).to_ne_bytes();
+    [0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 /// A MAC address as people write it.
@@ -260,7 +351,7 @@ fn named(name: &str) -> LinkMessage {
     message
 }
 
-fn indexed(index: IfIndex) -> LinkMessage {
+pub(crate) fn indexed(index: IfIndex) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index.get();
     message
@@ -276,8 +367,17 @@ const IFF_LOWER_UP: u32 = 0x1_0000;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_EXT_MASK: u16 = 29;
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+const RTM_GETLINK: u16 = 18;
+const AF_INET6: u16 = 10;
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 const IFLA_INFO_KIND: u16 = 1;
 
 impl Link {
@@ -301,7 +401,9 @@ impl Link {
             loopback: flags & IFF_LOOPBACK != 0,
             mtu: 0,
             master: None,
+            lower: None,
             kind: None,
+            alias: None,
         };
         for attribute in Attributes(message.payload.get(16..)?) {
             match attribute.kind {
@@ -309,6 +411,8 @@ impl Link {
                 IFLA_IFNAME => link.name = attribute.text(),
                 IFLA_MTU => link.mtu = attribute.u32().unwrap_or(0),
                 IFLA_MASTER => link.master = attribute.u32().and_then(|index| IfIndex::new(index).ok()),
+                IFLA_LINK => link.lower = attribute.u32().and_then(|index| IfIndex::new(index).ok()),
+                IFLA_IFALIAS => link.alias = Some(attribute.text()),
                 IFLA_LINKINFO => {
                     let kind = attribute.nested().find(|nested| nested.kind == IFLA_INFO_KIND);
                     link.kind = kind.map(|kind| kind.text());
@@ -350,6 +454,16 @@ mod tests {
         assert_eq!((link.index.get(), link.name.as_str(), link.mac), (7, "eth0", Some([2, 0, 0, 0, 0, 1])));
         for end in 0..payload.len() {
             assert_eq!(Link::parse(&message(&payload[..end])).is_some(), end >= 16);
+        }
+    }
+
+    #[test]
+    fn interface_names_are_those_that_the_kernel_takes() {
+        for good in ["eth0", "vrrp.51", "123456789012345", "a-b@c"] {
+            assert!(is_interface_name(good), "{good:?}");
+        }
+        for bad in ["", ".", "..", "1234567890123456", "a/b", "eth0:1", "a b", "a\tb", "a\0b"] {
+            assert!(!is_interface_name(bad), "{bad:?}");
         }
     }
 

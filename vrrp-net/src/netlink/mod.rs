@@ -1,17 +1,21 @@
 //! Links and addresses through `NETLINK_ROUTE`: requests in batches, dumps, and a monitor of changes.
 //!
-//! [`Netlink`] asks and waits for the answer; the kernel has it ready when the send returns, so a request costs
-//! microseconds. [`Monitor`] is a separate, non-blocking socket that reports what anyone changes.
+//! [`Netlink`] asks; the kernel works while the request is being sent, and has the answer ready when the send returns. So
+//! a request costs microseconds, and nothing here waits for an answer. [`Monitor`] is a separate socket that reports what
+//! anyone changes.
 
 mod address;
+mod address_parts;
 mod attribute;
 mod link;
 mod monitor;
+mod neighbor;
+mod reconcile;
 mod route;
+mod settings;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
@@ -21,10 +25,16 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-pub use self::address::{AddressChange, AddressRequest, InterfaceAddress, Neighbor};
+pub use self::address::{AddressChange, AddressRequest, InterfaceAddress};
+pub use self::address_parts::{Broadcast, Label, Preferred, Scope};
 use self::attribute::{Attributes, Message, Messages, u32_at};
 pub use self::link::{BridgePortFlags, Link, VethEnd};
+pub(crate) use self::link::{indexed, mac_text};
 pub use self::monitor::{Change, Monitor};
+pub use self::neighbor::Neighbor;
+pub use self::reconcile::{lost_with, reconcile};
+pub use self::route::{NextHop, Route};
+pub(crate) use self::settings::InterfaceSettings;
 use crate::error::{Capability, Error};
 use crate::sys;
 
@@ -33,8 +43,6 @@ use crate::sys;
 const BATCH: usize = 200;
 /// Octets read at once: the kernel makes no longer message for a reader of this size.
 const BUFFER: usize = 64 * 1024;
-/// How long an answer may take that the kernel normally has ready: a safeguard, not a tuning.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a dump is begun again because the state changed under it.
 const DUMP_ATTEMPTS: usize = 5;
 /// The kernel's words in an acknowledgement (`NLMSGERR_ATTR_MSG`, linux/netlink.h).
@@ -85,8 +93,8 @@ impl Netlink {
         // second the acknowledgements are longer.
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
-        let timeout = socket2::SockRef::from(&socket).set_read_timeout(Some(ANSWER_TIMEOUT));
-        timeout.and_then(|()| socket.set_non_blocking(false)).map_err(|error| Error::io(OPEN, error))?;
+        // An answer that is not there when the send returns does not come any more.
+        socket.set_non_blocking(true).map_err(|error| Error::io(OPEN, error))?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
@@ -107,6 +115,41 @@ impl Netlink {
         encode(message, flags | NLM_F_ACK, self.sequence, &mut bytes);
         self.send(&bytes)?;
         Ok(self.collect_answers(self.sequence, 1)?.pop().unwrap_or(Answer::Lost))
+    }
+
+    /// Send one request that `write` appends, given its sequence number, and wait for the answer.
+    pub(crate) fn ask_written(&mut self, write: impl Fn(u32, &mut Vec<u8>)) -> Result<Answer, Error> {
+        let answers = self.batch(&[()], |(), sequence, out| write(sequence, out))?;
+        Ok(answers.into_iter().next().unwrap_or(Answer::Lost))
+    }
+
+    /// Send a question about one thing, which `write` appends, and return what `parse` makes of the reply.
+    pub(crate) fn look_up<T>(
+        &mut self,
+        write: impl Fn(u32, &mut Vec<u8>),
+        parse: impl Fn(&Message<'_>) -> Option<T>,
+    ) -> Result<Result<T, Answer>, Error> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.sequence;
+        let mut bytes = Vec::new();
+        write(sequence, &mut bytes);
+        self.send(&bytes)?;
+        loop {
+            let datagram = match self.receive() {
+                Ok(datagram) => datagram,
+                Err(error) if error.raw_os_error() == Some(sys::ENOBUFS) => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Err(Answer::Lost)),
+                Err(error) => return Err(Error::io(RECEIVE, error)),
+            };
+            for message in Messages(datagram).filter(|message| message.sequence == sequence) {
+                if message.kind == NLMSG_ERROR {
+                    return Ok(Err(Answer::parse(&message)));
+                }
+                if let Some(found) = parse(&message) {
+                    return Ok(Ok(found));
+                }
+            }
+        }
     }
 
     /// Send a request for each item, at most [`BATCH`] at once, and collect one answer for each, in their order.
@@ -167,16 +210,12 @@ impl Netlink {
 
     fn collect_answers(&mut self, first: u32, count: usize) -> Result<Vec<Answer>, Error> {
         let mut answers = vec![Answer::Lost; count];
-        let (mut missing, mut overrun) = (count, false);
+        let mut missing = count;
         while missing > 0 {
             let datagram = match self.receive() {
                 Ok(datagram) => datagram,
                 // Answers were dropped, but those that fitted are still to be read.
-                Err(error) if error.raw_os_error() == Some(sys::ENOBUFS) => {
-                    overrun = true;
-                    self.socket.set_non_blocking(true).map_err(|error| Error::io(RECEIVE, error))?;
-                    continue;
-                }
+                Err(error) if error.raw_os_error() == Some(sys::ENOBUFS) => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(Error::io(RECEIVE, error)),
             };
@@ -187,9 +226,6 @@ impl Netlink {
                     missing -= 1;
                 }
             }
-        }
-        if overrun {
-            self.socket.set_non_blocking(false).map_err(|error| Error::io(RECEIVE, error))?;
         }
         Ok(answers)
     }
@@ -232,6 +268,9 @@ impl AsFd for Netlink {
 
 const OPEN: &str = "open a netlink socket";
 const RECEIVE: &str = "receive from netlink";
+/// This process has the capability, but not where it counts.
+const FOREIGN_NAMESPACE: &str =
+    "this network namespace belongs to another user namespace, and CAP_NET_ADMIN is needed in that one";
 
 /// Append a request. Its flags are `flags` and `NLM_F_REQUEST`.
 pub(crate) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, out: &mut Vec<u8>) {
@@ -302,7 +341,9 @@ impl Answer {
                 Err(Error::MissingCapability { operation: operation(), capability: Capability::NetAdmin })
             }
             Self::Refused { errno, words } => {
-                Err(Error::Refused { operation: operation(), words, source: io::Error::from_raw_os_error(errno) })
+                let way_out = (errno == sys::EPERM).then(|| FOREIGN_NAMESPACE.to_owned());
+                let source = io::Error::from_raw_os_error(errno);
+                Err(Error::Refused { operation: operation(), words, source, way_out })
             }
         }
     }

@@ -1,8 +1,9 @@
-//! What anyone changes about links and addresses, as it happens.
+//! What anyone changes about links, addresses and routes, as it happens.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use netlink_packet_core::NLM_F_REPLACE;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use vrrp_core::IfIndex;
@@ -10,16 +11,20 @@ use vrrp_core::IfIndex;
 use super::address::{InterfaceAddress, RTM_DELADDR, RTM_NEWADDR};
 use super::attribute::{Message, Messages};
 use super::link::{Link, RTM_DELLINK, RTM_NEWLINK};
+use super::route::{RTM_DELROUTE, RTM_NEWROUTE, Route};
 use super::{BUFFER, receive_from_kernel};
 use crate::error::Error;
 use crate::sys;
 
 /// The groups of linux/rtnetlink.h: `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR`, `RTNLGRP_IPV6_IFADDR`.
 const GROUPS: [u32; 3] = [1, 5, 9];
+/// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV6_ROUTE`.
+const ROUTE_GROUPS: [u32; 2] = [7, 11];
 /// Octets of unread messages that are kept: about a thousand changes.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
 
-/// A subscription to the changes of links and addresses in one network namespace.
+/// A subscription to the changes of links and addresses in one network namespace, and of routes if
+/// [asked for](Self::watch_routes).
 ///
 /// Non-blocking: watch [`as_fd`](AsFd::as_fd) for reading, then [`read`](Self::read). It needs no privilege. Subscribe
 /// first and list afterwards: then no change falls in between.
@@ -47,7 +52,17 @@ pub enum Change {
     Address(InterfaceAddress),
     /// An address is gone: this is how it was.
     AddressRemoved(InterfaceAddress),
-    /// Changes were lost, because they came faster than they were read: list links and addresses anew.
+    /// A route is new, or something about it changed: this is how it now is.
+    Route {
+        /// The route.
+        route: Route,
+        /// Whether it took the place of the one with the same destination, table, metric and type of service.
+        replaces: bool,
+    },
+    /// A route was deleted: this is how it was. The kernel does not tell of each IPv4 route that goes with its interface
+    /// or its source address.
+    RouteRemoved(Route),
+    /// Changes were lost, because they came faster than they were read: list links, addresses and routes anew.
     Overrun,
 }
 
@@ -77,6 +92,15 @@ impl Monitor {
             socket.add_membership(group)?;
         }
         Ok(Self { socket, buffer: vec![0; BUFFER] })
+    }
+
+    /// Tell of routes too, from now on. On a host with a routing daemon there can be very many.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn watch_routes(&mut self) -> Result<(), Error> {
+        let subscribed = ROUTE_GROUPS.into_iter().try_for_each(|group| self.socket.add_membership(group));
+        subscribed.map_err(|error| Error::io(SUBSCRIBE, error))
     }
 
     /// Keep this many octets of unread messages, instead of a mebibyte; the kernel has its own minimum.
@@ -127,6 +151,10 @@ impl Change {
             RTM_DELLINK => Link::parse(message).map(|link| Self::LinkRemoved { index: link.index, name: link.name }),
             RTM_NEWADDR => InterfaceAddress::parse(message).map(Self::Address),
             RTM_DELADDR => InterfaceAddress::parse(message).map(Self::AddressRemoved),
+            RTM_NEWROUTE => {
+                Route::parse(message).map(|route| Self::Route { route, replaces: message.flags & NLM_F_REPLACE != 0 })
+            }
+            RTM_DELROUTE => Route::parse(message).map(Self::RouteRemoved),
             _ => None,
         }
     }

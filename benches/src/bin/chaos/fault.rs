@@ -1,0 +1,102 @@
+//! What can happen to a host.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One fault, from its beginning to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// What happens.
+    pub(crate) kind: Kind,
+    /// To which host.
+    pub(crate) host: usize,
+    /// How long it lasts.
+    pub(crate) lasts: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `kill -9`, and a restart.
+    Kill,
+    /// SIGTERM, and a restart.
+    Stop,
+    /// SIGSTOP and SIGCONT.
+    Pause,
+    /// The cable is pulled.
+    Unplug,
+    /// A cut behind the next switch.
+    Partition,
+    /// It hears nobody.
+    Deafen,
+    /// Nobody hears it.
+    Mute,
+    /// Another program deletes a virtual address from whoever has it.
+    DeleteAddress,
+    /// The interface is taken away and made anew.
+    Recreate,
+    /// Malformed packets, as fast as they go.
+    Flood,
+}
+
+const KINDS: [Kind; 10] = [
+    Kind::Kill,
+    Kind::Stop,
+    Kind::Pause,
+    Kind::Unplug,
+    Kind::Partition,
+    Kind::Deafen,
+    Kind::Mute,
+    Kind::DeleteAddress,
+    Kind::Recreate,
+    Kind::Flood,
+];
+
+impl Fault {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let kind = KINDS.get(random.below(KINDS.len())).copied().unwrap_or(Kind::Kill);
+        let millis = u64::try_from(random.below(2000)).unwrap_or_default();
+        Self { kind, host: random.below(super::world::HOSTS.len()), lasts: Duration::from_millis(millis) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            Kind::Kill => "killed",
+            Kind::Stop => "stopped in order",
+            Kind::Pause => "paused",
+            Kind::Unplug => "unplugged",
+            Kind::Partition => "cut off",
+            Kind::Deafen => "deaf",
+            Kind::Mute => "mute",
+            Kind::DeleteAddress => "has an address deleted",
+            Kind::Recreate => "gets a new interface",
+            Kind::Flood => "flooded",
+        };
+        let name = super::world::HOSTS.get(self.host).map_or("?", |(name, _)| name);
+        write!(f, "{name} {what} for {} ms", self.lasts.as_millis())
+    }
+}
+
+/// SplitMix64: small, and the same everywhere.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number from 0 to `bound` - 1.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap_or_default() % bound.max(1)
+    }
+}

@@ -1,0 +1,128 @@
+//! One address, and how it is put on the host.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use vrrp_core::{IfIndex, ValueError, VirtualAddr};
+
+use crate::netlink::{AddressRequest, Broadcast, Label, Scope};
+
+/// An address that moves between hosts, and how it is installed on the one that has it.
+///
+/// ```
+/// use vrrp_net::Address;
+///
+/// # fn main() -> Result<(), vrrp_net::vrrp_core::ValueError> {
+/// let address: Address = "192.0.2.100/24".parse()?;
+/// let elsewhere = address.clone().on_interface("eth1").excluded();
+/// assert!(address.is_advertised() && !elsewhere.is_advertised());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    address: VirtualAddr,
+    interface: Option<String>,
+    advertised: bool,
+    scope: Option<Scope>,
+    label: Option<Label>,
+    broadcast: Broadcast,
+    metric: Option<u32>,
+    prefix_route: Option<bool>,
+}
+
+impl Address {
+    /// On another interface than the advertisements are sent on.
+    pub fn on_interface(self, name: impl Into<String>) -> Self {
+        Self { interface: Some(name.into()), ..self }
+    }
+
+    /// Installed but not advertised: for more addresses than an advertisement holds, or those of the other family.
+    pub fn excluded(self) -> Self {
+        Self { advertised: false, ..self }
+    }
+
+    /// Valid as far as this, IPv4 only; unless set as the address itself says.
+    pub fn with_scope(self, scope: Scope) -> Self {
+        Self { scope: Some(scope), ..self }
+    }
+
+    /// With this label, IPv4 only.
+    pub fn with_label(self, label: Label) -> Self {
+        Self { label: Some(label), ..self }
+    }
+
+    /// With this broadcast address, IPv4 only; none unless set.
+    pub fn with_broadcast(self, broadcast: Broadcast) -> Self {
+        Self { broadcast, ..self }
+    }
+
+    /// With this metric of the route to its prefix.
+    pub fn with_metric(self, metric: u32) -> Self {
+        Self { metric: Some(metric), ..self }
+    }
+
+    /// With or without a route to its prefix. Unless set with one, except on an interface with a virtual MAC address.
+    pub fn with_prefix_route(self, prefix_route: bool) -> Self {
+        Self { prefix_route: Some(prefix_route), ..self }
+    }
+
+    /// What to ask of the kernel.
+    pub(crate) fn request(&self, interface: IfIndex, virtual_mac: bool) -> AddressRequest {
+        let link_local = matches!(self.address.address(), IpAddr::V6(address) if address.is_unicast_link_local());
+        AddressRequest {
+            scope: self.scope,
+            label: self.label,
+            broadcast: self.broadcast,
+            metric: self.metric,
+            // The parent has the route already; only what is link-local is nowhere else.
+            prefix_route: self.prefix_route.unwrap_or(!virtual_mac || link_local),
+            ..AddressRequest::new(interface, self.address)
+        }
+    }
+
+    /// The address with its prefix length.
+    pub fn address(&self) -> VirtualAddr {
+        self.address
+    }
+
+    /// The interface it is installed on, if it is not the virtual router's.
+    pub fn interface(&self) -> Option<&str> {
+        self.interface.as_deref()
+    }
+
+    /// Whether peers are told of it.
+    pub fn is_advertised(&self) -> bool {
+        self.advertised
+    }
+}
+
+impl From<VirtualAddr> for Address {
+    fn from(address: VirtualAddr) -> Self {
+        Self {
+            address,
+            interface: None,
+            advertised: true,
+            scope: None,
+            label: None,
+            broadcast: Broadcast::None,
+            metric: None,
+            prefix_route: None,
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        text.parse::<VirtualAddr>().map(Self::from)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}

@@ -1,0 +1,318 @@
+//! The addresses on the host: installed, leased, put back and removed, in batches.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use vrrp_core::{Event, Fault, Instant, RouterId};
+
+use super::event::DriverEvent;
+use super::managed::{Chore, Place, Purpose, Todo};
+use super::{ADDRESS_MARK, Driver};
+use crate::error::Error;
+use crate::netlink::{AddressChange, AddressRequest};
+use crate::{RouterConfig, sys};
+
+/// Most and fewest changes of addresses in one turn. How many there are follows from how long the kernel takes: with
+/// thousands of addresses on one interface that is a tenth of a millisecond for each.
+pub(super) const LARGEST_BATCH: usize = 200;
+const SMALLEST_BATCH: usize = 16;
+
+/// How long the kernel may take for those of one turn: meanwhile no advertisement goes out.
+const BATCH_TIME: Duration = Duration::from_millis(4);
+
+/// A resignation waits for the removal of this many addresses; with more of them the others would wait too long.
+pub(super) const REMOVED_BEFORE_RESIGNATION: usize = 1000;
+
+/// How long a virtual router stays out after the kernel refused an address; doubled each time in a row.
+const FAULT_HOLD: Duration = Duration::from_secs(10);
+const LONGEST_FAULT_HOLD: Duration = Duration::from_secs(600);
+
+/// Renewals may take this part of the time.
+const RENEWAL_SHARE: u32 = 100;
+
+/// Another program that removes addresses this often in this time is given way to.
+const REMOVALS_ALLOWED: u32 = 5;
+const REMOVAL_WINDOW: Duration = Duration::from_secs(60);
+
+impl Driver {
+    /// Whether a virtual router (`id` if it is there already) can have its addresses there.
+    pub(super) fn check_places(
+        &self,
+        config: &RouterConfig,
+        places: &[Place],
+        id: Option<RouterId>,
+    ) -> Result<(), Error> {
+        let mut seen = BTreeSet::new();
+        for place in places {
+            let address = place.address.address();
+            let Some(interface) = self.interfaces.get(&place.interface) else { continue };
+            if !config.priority.is_owner() && interface.has_only(address) {
+                return Err(Error::OwnAddress { address, interface: interface.name.clone() });
+            }
+            let owner = self.owners.get(&(place.interface, address)).filter(|owner| Some(**owner) != id);
+            if let Some(other) = owner.and_then(|owner| self.managed.get(owner)) {
+                let interface = interface.name.clone();
+                return Err(Error::AddressTaken { address, vrid: other.config.vrid, interface });
+            }
+            if !seen.insert((place.interface, address)) {
+                return Err(Error::Config(vrrp_core::ConfigError::DuplicateAddress(config.vrid, address)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses move here.
+    pub(super) fn install(&mut self, id: RouterId) {
+        self.keep_addresses_apart(id);
+        let places = self.own_places(id);
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        managed.installed = Some(sys::boottime_now());
+        managed.renews = true;
+        managed.spent = Duration::ZERO;
+        // The last intent wins: what was to be removed stays, unless it was not ours to have.
+        managed.todo.retain(|todo| todo.purpose == Purpose::Remove && !places.contains(&todo.place));
+        self.queue(id, Purpose::Install, places);
+    }
+
+    /// The addresses move away; also what a predecessor left with another prefix length.
+    pub(super) fn uninstall(&mut self, id: RouterId) {
+        let mut places = self.own_places(id);
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        for place in &managed.places {
+            let Some(interface) = self.interfaces.get(&place.interface) else { continue };
+            let left = interface.marked(place.address.address()).filter(|address| *address != place.address);
+            places.extend(left.map(|address| Place { address, number: None, ..*place }));
+        }
+        managed.installed = None;
+        managed.todo.clear();
+        managed.announce_installed = false;
+        self.queue(id, Purpose::Remove, places);
+    }
+
+    /// The lease of the addresses is to go on.
+    pub(super) fn renew_lease(&mut self, id: RouterId) {
+        let places = self.own_places(id);
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        managed.renews = true;
+        managed.spent = Duration::ZERO;
+        self.queue(id, Purpose::Renew, places);
+    }
+
+    /// Puts back what another program removed from an interface.
+    pub(super) fn restore_addresses(&mut self, now: Instant, token: u64) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        let mut missing: BTreeSet<RouterId> = BTreeSet::new();
+        for ((_, address), id) in
+            self.owners.range((token, std::net::Ipv4Addr::UNSPECIFIED.into())..).take_while(|((at, _), _)| *at == token)
+        {
+            let Some(managed) = self.managed.get(id) else { continue };
+            let there = managed.places.iter().all(|place| {
+                place.interface != token || place.address.address() != *address || interface.has(place.address)
+            });
+            if managed.installed.is_some() && managed.todo.is_empty() && !there {
+                missing.insert(*id);
+            }
+        }
+        for id in missing {
+            self.restore(now, token, id);
+        }
+    }
+
+    fn restore(&mut self, now: Instant, token: u64, id: RouterId) {
+        let own = self.own_places(id);
+        let (Some(managed), Some(interface)) = (self.managed.get_mut(&id), self.interfaces.get(&token)) else { return };
+        let missing: Vec<Place> =
+            own.into_iter().filter(|place| place.interface == token && !interface.has(place.address)).collect();
+        let Some(first) = missing.first() else { return };
+        let (count, since) = managed.removals;
+        managed.removals = if now < since + REMOVAL_WINDOW { (count + 1, since) } else { (1, now) };
+        if managed.removals.0 > REMOVALS_ALLOWED {
+            managed.removals = (0, now);
+            self.events.push(DriverEvent::AddressContested { router: id, address: first.address.address() });
+            self.give_up_addresses(now, id);
+            return;
+        }
+        self.queue(id, Purpose::Restore, missing);
+    }
+
+    fn queue(&mut self, id: RouterId, purpose: Purpose, places: Vec<Place>) {
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        managed.todo.extend(places.into_iter().map(|place| Todo { purpose, place }));
+        if !self.busy.contains(&id) {
+            self.busy.push_back(id);
+        }
+    }
+
+    /// The addresses that are ours to install and remove: all but those that an address owner has as its own.
+    pub(super) fn own_places(&self, id: RouterId) -> Vec<Place> {
+        let Some(managed) = self.managed.get(&id) else { return Vec::new() };
+        let is_own = |place: &&Place| {
+            let interface = self.interfaces.get(&place.interface);
+            !managed.config.priority.is_owner()
+                || !interface.is_some_and(|interface| interface.has_of_its_own(place.address.address()))
+        };
+        managed.places.iter().filter(is_own).copied().collect()
+    }
+
+    /// One batch of what the kernel is to be asked for, and what follows from its answers.
+    pub(super) fn change_addresses(&mut self) {
+        let mut batch: Vec<(RouterId, Todo)> = Vec::new();
+        let mut served: Vec<RouterId> = Vec::new();
+        while batch.len() < self.batch
+            && let Some(id) = self.busy.front().copied()
+        {
+            let todo = self.managed.get_mut(&id).and_then(|managed| managed.todo.pop_front());
+            if served.last() != Some(&id) {
+                served.push(id);
+            }
+            match todo {
+                Some(todo) => batch.push((id, todo)),
+                None => drop(self.busy.pop_front()),
+            }
+        }
+        let changes: Vec<(RouterId, Todo, AddressChange)> =
+            batch.into_iter().filter_map(|(id, todo)| Some((id, todo, self.change(id, todo)?))).collect();
+        let requests: Vec<AddressChange> = changes.iter().map(|(_, _, change)| *change).collect();
+        let started = sys::boottime_now();
+        let results = self.netlink.change_addresses(&requests).unwrap_or_else(|error| {
+            // Nothing was sent: none of them is done.
+            let words = error.to_string();
+            let unsent = || Error::io("change addresses", std::io::Error::other(words.clone()));
+            requests.iter().map(|_| Err(unsent())).collect()
+        });
+        let now = sys::boottime_now();
+        self.batch = next_batch(self.batch, requests.len(), now.since(started));
+        let share = now.since(started) / u32::try_from(changes.len().max(1)).unwrap_or(u32::MAX);
+        for ((id, todo, _), result) in changes.into_iter().zip(results) {
+            self.changed(now, id, todo, result, share);
+        }
+        for id in served {
+            if self.managed.get(&id).is_none_or(|managed| managed.todo.is_empty()) {
+                self.busy.retain(|busy| *busy != id);
+                self.all_changed(now, id);
+            }
+        }
+    }
+
+    /// As the kernel takes it; `None` if there is no interface to do it on.
+    fn change(&self, id: RouterId, todo: Todo) -> Option<AddressChange> {
+        let interface = self.interfaces.get(&todo.place.interface)?.index()?;
+        let address = todo.place.address;
+        Some(match todo.purpose {
+            Purpose::Remove => AddressChange::Remove { interface, address },
+            Purpose::Install | Purpose::Renew | Purpose::Restore => {
+                let managed = self.managed.get(&id)?;
+                let configured = todo.place.number.and_then(|number| managed.config.addresses.get(number));
+                let request = match configured {
+                    Some(configured) => configured.request(interface, managed.virtual_mac.is_some()),
+                    None => AddressRequest::new(interface, address),
+                };
+                let lifetime = self.lease(id).map(|(lifetime, _)| lifetime.get());
+                AddressChange::Set(AddressRequest { lifetime, protocol: Some(ADDRESS_MARK), ..request })
+            }
+        })
+    }
+
+    /// The lifetime to set addresses with, and when to renew it. Both stretch with what a renewal costs.
+    fn lease(&self, id: RouterId) -> Option<(NonZeroU32, Duration)> {
+        let (managed, params) = (self.managed.get(&id)?, self.router.params(id)?);
+        let down_interval = params.active_down_interval(params.advert_interval());
+        let estimate = Duration::from_micros(10) * u32::try_from(managed.places.len()).unwrap_or(u32::MAX);
+        managed.config.lease.terms(down_interval, managed.cost.max(estimate) * RENEWAL_SHARE)
+    }
+
+    /// What comes of one change.
+    fn changed(&mut self, now: Instant, id: RouterId, todo: Todo, result: Result<(), Error>, cost: Duration) {
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        let address = todo.place.address.address();
+        match (todo.purpose, result) {
+            (Purpose::Remove, Ok(())) => {}
+            (Purpose::Remove, Err(error)) => self.events.push(DriverEvent::AddressRefused { router: id, error }),
+            // A refusal before has undone all of it.
+            (Purpose::Install | Purpose::Renew | Purpose::Restore, _) if managed.installed.is_none() => {}
+            (Purpose::Install, Ok(())) => {
+                managed.spent += cost;
+                if managed.announce_installed && managed.config.announcements.repeat > 0 {
+                    self.announce_place(todo.place);
+                }
+            }
+            (Purpose::Renew, Ok(())) => managed.spent += cost,
+            (Purpose::Restore, Ok(())) => {
+                self.events.push(DriverEvent::AddressRestored { router: id, address });
+                self.announce_place(todo.place);
+            }
+            (Purpose::Install | Purpose::Renew | Purpose::Restore, Err(error)) => {
+                self.events.push(DriverEvent::AddressRefused { router: id, error });
+                self.give_up_addresses(now, id);
+            }
+        }
+    }
+
+    /// Everything that was asked for a virtual router is done.
+    fn all_changed(&mut self, now: Instant, id: RouterId) {
+        let lease = self.lease(id);
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        let announced = std::mem::take(&mut managed.announce_installed);
+        let renews = std::mem::take(&mut managed.renews);
+        self.events.append(&mut managed.held);
+        let deferred = std::mem::take(&mut managed.deferred);
+        if let Some(installed) = managed.installed.filter(|_| renews) {
+            managed.refusals = 0;
+            managed.cost = std::mem::take(&mut managed.spent);
+            if let Some((_, period)) = lease {
+                self.chores.insert((now + period, Chore::RenewLease(id, installed)));
+            }
+        }
+        for claim in deferred {
+            self.send_advert(id, claim);
+        }
+        if self.managed.get(&id).is_some_and(|managed| managed.installed.is_none()) {
+            self.unguard(id);
+            self.lower_virtual_mac(id);
+        }
+        if announced {
+            self.announce_further(id);
+        }
+    }
+
+    /// An address cannot be had: the virtual router leaves, for longer each time, since every attempt takes the role from
+    /// one that can serve. What would have followed, above all the announcement, must not happen.
+    fn give_up_addresses(&mut self, now: Instant, id: RouterId) {
+        let (Some(managed), Some(params)) = (self.managed.get_mut(&id), self.router.params(id).copied()) else {
+            return;
+        };
+        let hold = (FAULT_HOLD * 2_u32.saturating_pow(managed.refusals.min(16))).min(LONGEST_FAULT_HOLD);
+        managed.refusals = managed.refusals.saturating_add(1);
+        managed.installed = None;
+        managed.forget_todo();
+        self.router.cancel_actions(id);
+        // The router is there, and nothing else changes.
+        let _ = self.router.set_params(now, id, params.with_fault_hold(hold));
+        self.router.handle_event(now, id, Event::Fault(Fault::Install));
+    }
+}
+
+/// How many changes to ask for in the next turn, after `done` of at most `batch` took so long.
+fn next_batch(batch: usize, done: usize, took: Duration) -> usize {
+    let next = match took {
+        took if took > BATCH_TIME => done / 2,
+        took if took < BATCH_TIME / 4 && done == batch => batch * 2,
+        _ => batch,
+    };
+    next.clamp(SMALLEST_BATCH, LARGEST_BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_asks_for_as_much_as_the_kernel_does_in_a_few_milliseconds() {
+        assert_eq!(next_batch(200, 200, Duration::from_millis(20)), 100);
+        assert_eq!(next_batch(20, 20, Duration::from_millis(20)), SMALLEST_BATCH);
+        assert_eq!(next_batch(100, 100, Duration::from_micros(100)), LARGEST_BATCH);
+        assert_eq!(next_batch(100, 3, Duration::from_micros(100)), 100, "three tell nothing of a hundred");
+        assert_eq!(next_batch(100, 100, Duration::from_millis(3)), 100);
+    }
+}

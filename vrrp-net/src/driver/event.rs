@@ -1,0 +1,152 @@
+//! What the driver tells the application.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use vrrp_core::{Alarm, Cause, Faults, Instant, RouterId, Transition};
+
+use crate::error::Error;
+
+/// Something that the application may want to act on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DriverEvent {
+    /// A virtual router changed its role. On the way to Active the addresses are installed when this comes.
+    Transition {
+        /// Which virtual router.
+        router: RouterId,
+        /// From where to where, and why.
+        transition: Transition,
+    },
+    /// A virtual router with a [`Gate`](vrrp_core::Gate) is about to become Active: fence the old one, promote the
+    /// replica, and then call [`Driver::confirm`](crate::Driver::confirm) or [`Driver::refuse`](crate::Driver::refuse).
+    Prepare {
+        /// Which virtual router.
+        router: RouterId,
+        /// The name of this claim, to be given back.
+        claim: Instant,
+    },
+    /// A virtual router was started but cannot take part yet.
+    Waiting {
+        /// Which virtual router.
+        router: RouterId,
+        /// What it waits for the end of.
+        faults: Faults,
+    },
+    /// Something an operator should know.
+    Alarm {
+        /// Which virtual router.
+        router: RouterId,
+        /// What it is.
+        alarm: Alarm,
+    },
+    /// The kernel refused an address. If it was one to install, the virtual router leaves the election for a while.
+    AddressRefused {
+        /// Which virtual router.
+        router: RouterId,
+        /// The kernel's words, with the address.
+        error: Error,
+    },
+    /// Another program removed an address of the Active: it has been put back and announced.
+    AddressRestored {
+        /// Which virtual router.
+        router: RouterId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Another program removes an address again and again: the virtual router leaves the election for a while.
+    AddressContested {
+        /// Which virtual router.
+        router: RouterId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// An address is on this host although the virtual router is not Active: another program put it there, and hosts may
+    /// reach this host instead of the Active.
+    AddressMisplaced {
+        /// Which virtual router.
+        router: RouterId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Advertisements cannot be sent; reported once until one can. After Active_Down_Interval the others have taken
+    /// over, and the virtual router leaves the election for a while.
+    SendFailed {
+        /// Which virtual router.
+        router: RouterId,
+        /// What the kernel said.
+        error: Error,
+    },
+    /// The guardian is gone: if this process dies now, its addresses stay until their leases end. Spawn another one.
+    GuardianLost,
+    /// The guardian cannot take over what it is to do for a virtual router.
+    NotGuarded {
+        /// Which virtual router.
+        router: RouterId,
+        /// Why.
+        error: Error,
+    },
+    /// A setting that keeps addresses apart from each other cannot be made: removing one address may take others along.
+    SettingRefused {
+        /// What the kernel said.
+        error: Error,
+    },
+    /// An interface that was created anew cannot be used.
+    InterfaceFailed {
+        /// Its name.
+        interface: String,
+        /// What the kernel said.
+        error: Error,
+    },
+}
+
+impl DriverEvent {
+    /// The virtual router that it is about, unless it is about a whole interface.
+    pub fn router(&self) -> Option<RouterId> {
+        match self {
+            Self::Transition { router, .. }
+            | Self::Prepare { router, .. }
+            | Self::Waiting { router, .. }
+            | Self::Alarm { router, .. }
+            | Self::AddressRefused { router, .. }
+            | Self::AddressRestored { router, .. }
+            | Self::AddressContested { router, .. }
+            | Self::AddressMisplaced { router, .. }
+            | Self::NotGuarded { router, .. }
+            | Self::SendFailed { router, .. } => Some(*router),
+            Self::InterfaceFailed { .. } | Self::GuardianLost | Self::SettingRefused { .. } => None,
+        }
+    }
+}
+
+/// Says what happened in one line.
+impl fmt::Display for DriverEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transition { transition: Transition { from, to, cause }, .. } => {
+                write!(f, "{from} -> {to}: {cause}")
+            }
+            Self::Prepare { .. } => f.write_str("about to become Active: waiting for the application to confirm"),
+            Self::Waiting { faults, .. } => {
+                let causes: Vec<String> = faults.iter().map(|fault| Cause::Fault(fault).to_string()).collect();
+                write!(f, "cannot take part yet: {}", causes.join(", "))
+            }
+            Self::Alarm { alarm, .. } => alarm.fmt(f),
+            Self::AddressRestored { address, .. } => write!(f, "{address} was removed by another program: put back"),
+            Self::AddressContested { address, .. } => {
+                write!(f, "{address} is removed by another program again and again: leaving the election for a while")
+            }
+            Self::AddressMisplaced { address, .. } => {
+                write!(f, "{address} is on this host, but another one is to have it: who put it there?")
+            }
+            Self::GuardianLost => {
+                f.write_str("the guardian is gone: nobody releases the addresses if this process dies")
+            }
+            Self::NotGuarded { error, .. } => write!(f, "not guarded: {error}"),
+            Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } | Self::SettingRefused { error } => {
+                error.fmt(f)
+            }
+            Self::InterfaceFailed { interface, error } => write!(f, "{interface} cannot be used: {error}"),
+        }
+    }
+}

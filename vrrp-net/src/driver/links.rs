@@ -1,0 +1,287 @@
+//! Interfaces: what the kernel tells of them, and what that means for the virtual routers on them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vrrp_core::{Event, Fault, IfIndex, Instant, RouterId};
+
+use super::event::DriverEvent;
+use super::managed::Chore;
+use super::{ADDRESS_MARK, Driver, SOCKETS_PER_INTERFACE};
+use crate::error::Error;
+use crate::interface::Interface;
+use crate::netlink::{Change, InterfaceAddress, Link};
+use crate::sys;
+
+/// Most netlink messages that are read in one turn.
+const CHANGES_PER_TURN: usize = 256;
+
+/// How often the application is told of an address that should not be here.
+const MISPLACED_PERIOD: Duration = Duration::from_secs(60);
+
+impl Driver {
+    pub(super) fn read_changes(&mut self) -> Result<(), Error> {
+        let mut changed = BTreeSet::new();
+        let mut tracked_changed = false;
+        for change in self.monitor.read(CHANGES_PER_TURN)? {
+            let now = sys::boottime_now();
+            tracked_changed |= self.note_for_tracking(&change);
+            match change {
+                Change::Link(link) => self.link_changed(now, &link),
+                Change::LinkRemoved { index, .. } => {
+                    if let Some(token) = self.token_of(index) {
+                        self.detach(now, token);
+                    }
+                }
+                Change::Address(address) => {
+                    if let Some(token) = self.token_of(address.interface) {
+                        self.look_for_misplaced(now, token, &address);
+                        let ours = address.protocol == Some(ADDRESS_MARK);
+                        let is_new = self
+                            .interfaces
+                            .get_mut(&token)
+                            .is_some_and(|interface| interface.address_is_there(address));
+                        if is_new && !ours {
+                            changed.insert(token);
+                        }
+                    }
+                }
+                Change::AddressRemoved(address) => {
+                    if let Some(token) = self.token_of(address.interface)
+                        && let Some(interface) = self.interfaces.get_mut(&token)
+                        && interface.address_is_gone(&address)
+                    {
+                        let owner = self.owners.get(&(token, address.address)).and_then(|id| self.managed.get(id));
+                        // What we have just removed ourselves is no news.
+                        if owner.is_none_or(|managed| managed.installed.is_some()) {
+                            changed.insert(token);
+                        }
+                    }
+                }
+                Change::Route { .. } | Change::RouteRemoved(_) => {}
+                Change::Overrun => {
+                    let tokens: Vec<u64> = self.interfaces.keys().copied().collect();
+                    for token in tokens {
+                        self.attach(now, token);
+                        changed.insert(token);
+                    }
+                }
+            }
+        }
+        // An address that is replaced is gone for a moment only: what counts is what is there in the end.
+        for token in changed {
+            if let Some(interface) = self.interfaces.get_mut(&token) {
+                // One that cannot be read is gone, which its own message will tell.
+                let _ = interface.reread_addresses(&mut self.netlink);
+            }
+            let now = sys::boottime_now();
+            self.update_primary_addresses(now, token);
+            if let Err(error) = self.set_up_sockets(token) {
+                self.interface_failed(token, error);
+            }
+            // A router that lost its primary address leaves; what it has left is not put back.
+            self.perform();
+            self.restore_addresses(now, token);
+        }
+        if tracked_changed {
+            self.assess_all(sys::boottime_now());
+        }
+        Ok(())
+    }
+
+    fn link_changed(&mut self, now: Instant, link: &Link) {
+        let tokens: Vec<u64> = self.interfaces.keys().copied().collect();
+        for token in tokens {
+            let Some(interface) = self.interfaces.get_mut(&token) else { continue };
+            if interface.name == link.name && interface.index() != Some(link.index) {
+                self.attach(now, token);
+            } else if interface.name != link.name && interface.index() == Some(link.index) {
+                // It has another name now, so it is no longer the interface that was configured.
+                self.detach(now, token);
+            } else if interface.index() == Some(link.index) {
+                let was_at = interface.mac();
+                // What was reported may be older than what was last read: only what is now counts.
+                interface.link = Some(self.netlink.link(link.index).unwrap_or_else(|_| link.clone()));
+                self.report_usability(now, token);
+                if self.interfaces.get(&token).and_then(Interface::mac) != was_at {
+                    self.announce_interface(token);
+                }
+            }
+        }
+    }
+
+    /// Somebody may have put a virtual address here although another host is to have it.
+    fn look_for_misplaced(&mut self, now: Instant, token: u64, address: &InterfaceAddress) {
+        let Some(id) = self.owners.get(&(token, address.address)).copied() else { return };
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        let ours = address.protocol == Some(ADDRESS_MARK);
+        let owner = managed.config.priority.is_owner();
+        // What we have set ourselves is told of after the fact, and may be on its way off again.
+        if ours || owner || managed.installed.is_some() || !managed.todo.is_empty() {
+            return;
+        }
+        if managed.misplaced.is_none_or(|last| now >= last + MISPLACED_PERIOD) {
+            managed.misplaced = Some(now);
+            self.events.push(DriverEvent::AddressMisplaced { router: id, address: address.address });
+        }
+    }
+
+    pub(super) fn token_of(&self, index: IfIndex) -> Option<u64> {
+        self.interfaces.iter().find(|(_, interface)| interface.index() == Some(index)).map(|(token, _)| *token)
+    }
+
+    /// The token of the interface with this name, which is opened if it is not in use yet.
+    pub(super) fn interface_token(&mut self, name: &str) -> Result<u64, Error> {
+        if let Some((token, _)) = self.interfaces.iter().find(|(_, interface)| interface.name == name) {
+            return Ok(*token);
+        }
+        let interface = Interface::open(&mut self.netlink, name)?;
+        let token = self.next_token;
+        self.next_token += SOCKETS_PER_INTERFACE;
+        self.interfaces.insert(token, interface);
+        Ok(token)
+    }
+
+    pub(super) fn close_unused_interfaces(&mut self) {
+        let owners = &self.owners;
+        self.interfaces.retain(|token, interface| {
+            let from = (*token, IpAddr::from([0, 0, 0, 0]));
+            let has_addresses = owners.range(from..).next().is_some_and(|((at, _), _)| at == token);
+            has_addresses || !interface.routers.is_empty()
+        });
+    }
+
+    /// Takes the interface as it is now: one that has come (back), or one that changes may have been missed of.
+    fn attach(&mut self, now: Instant, token: u64) {
+        let Some(interface) = self.interfaces.get_mut(&token) else { return };
+        let before = interface.index();
+        let result = interface.refresh(&mut self.netlink);
+        let index = interface.index();
+        let result = result.and_then(|()| self.reopen_sockets(token));
+        match result {
+            Ok(()) => {
+                if index != before {
+                    // If the old one went unnoticed, the addresses went with it: nothing of it is left to serve with.
+                    self.take_out(now, token);
+                    self.rebind(token, index);
+                    self.rebuild_virtual_macs(token);
+                }
+                self.report_usability(now, token);
+                self.update_primary_addresses(now, token);
+            }
+            Err(Error::UnknownInterface { .. }) => self.detach(now, token),
+            Err(error) => {
+                self.interface_failed(token, error);
+                self.detach(now, token);
+            }
+        }
+    }
+
+    /// Tells of an interface that cannot be used; one that is gone has its own message.
+    fn interface_failed(&mut self, token: u64, error: Error) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        let gone = interface.index().is_none_or(|index| self.netlink.link(index).is_err());
+        if !gone {
+            let interface = interface.name.clone();
+            self.events.push(DriverEvent::InterfaceFailed { interface, error });
+        }
+    }
+
+    /// The interface is gone: its routers leave the election until one of its name is there again.
+    fn detach(&mut self, now: Instant, token: u64) {
+        let Some(interface) = self.interfaces.get_mut(&token) else { return };
+        interface.close();
+        self.take_out(now, token);
+        self.rebind(token, None);
+        self.drop_virtual_macs(token);
+    }
+
+    /// Its routers cannot use the interface. What they had on it went with it, and what follows must not find another
+    /// interface at its number.
+    fn take_out(&mut self, now: Instant, token: u64) {
+        let Some(interface) = self.interfaces.get_mut(&token) else { return };
+        if std::mem::replace(&mut interface.reported_usable, false) {
+            interface.went_down(now);
+            self.report(now, token, Event::Fault(Fault::Link));
+        }
+        self.perform();
+    }
+
+    fn rebind(&mut self, token: u64, index: Option<IfIndex>) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        for id in &interface.routers {
+            if let Some(managed) = self.managed.get_mut(id) {
+                managed.todo.retain(|todo| todo.place.interface != token);
+            }
+            // Two names cannot have one number, so there is no other virtual router in the way.
+            let _ = self.router.rebind(*id, index);
+        }
+    }
+
+    /// Tells the routers of an interface what has changed: at once if it cannot be used any more, after its hold-down if
+    /// it can again.
+    fn report_usability(&mut self, now: Instant, token: u64) {
+        let Some(interface) = self.interfaces.get_mut(&token) else { return };
+        match (interface.reported_usable, interface.is_usable()) {
+            (true, false) => {
+                interface.reported_usable = false;
+                interface.went_down(now);
+                self.report(now, token, Event::Fault(Fault::Link));
+            }
+            (false, true) => match interface.hold() {
+                hold if hold.is_zero() => self.link_is_up(now, token),
+                hold => {
+                    self.chores.insert((now + hold, Chore::LinkUp(token)));
+                }
+            },
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// The interface can be used again, if it still can. One that went down meanwhile has a later hold-down to its name.
+    pub(super) fn link_is_up(&mut self, now: Instant, token: u64) {
+        let due = |(_, chore): &(Instant, Chore)| *chore == Chore::LinkUp(token);
+        let Some(interface) = self.interfaces.get_mut(&token) else { return };
+        if !interface.is_usable() || interface.reported_usable || self.chores.iter().any(due) {
+            return;
+        }
+        interface.reported_usable = true;
+        self.report(now, token, Event::Recovered(Fault::Link));
+        self.announce_interface(token);
+    }
+
+    /// Gives an event to every virtual router of an interface.
+    fn report(&mut self, now: Instant, token: u64, event: Event) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        for id in &interface.routers {
+            self.router.handle_event(now, *id, event);
+        }
+    }
+
+    /// Gives the routers of an interface the address to advertise from.
+    fn update_primary_addresses(&mut self, now: Instant, token: u64) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        for id in interface.routers.iter().copied().collect::<Vec<_>>() {
+            self.update_primary_address(now, token, id);
+        }
+    }
+
+    /// Gives one virtual router the address to advertise from.
+    pub(super) fn update_primary_address(&mut self, now: Instant, token: u64, id: RouterId) {
+        let (Some(interface), Some(managed)) = (self.interfaces.get(&token), self.managed.get(&id)) else { return };
+        let current = self.router.params(id).and_then(|params| params.primary_address());
+        let owner = managed.config.priority.is_owner();
+        let primary = interface.primary_address(managed.config.family(), current, |address| {
+            let virtual_address = self.owners.contains_key(&(token, address.address));
+            address.protocol == Some(ADDRESS_MARK) || (!owner && virtual_address)
+        });
+        if primary != current || current.is_none() {
+            // The address is of the router's family, and the router is there.
+            let _ = self.router.set_primary_address(now, id, primary);
+            if let Some(managed) = self.managed.get_mut(&id) {
+                managed.rearm = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Where a virtual router is on the host: its interfaces, its sockets and what they let in.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use vrrp_core::wire::TtlPolicy;
+use vrrp_core::{Family, RouterId};
+
+use super::Driver;
+use super::managed::{Managed, Place, Seat};
+use crate::error::Error;
+use crate::filter::{Plausible, ReceiveFilter};
+use crate::interface::{Interface, family_number};
+use crate::sysctl::Setting;
+use crate::{RouterConfig, VirtualMacInterface, VirtualMacs};
+
+impl Driver {
+    /// Opens what a virtual router needs on its interfaces.
+    pub(super) fn take_seat(&mut self, config: &RouterConfig) -> Result<Seat, Error> {
+        let interface = self.interface_token(&config.interface)?;
+        self.open_socket(interface, config.family())?;
+        let virtual_mac = self.create_virtual_mac(interface, config)?;
+        let sender = match &virtual_mac {
+            Some(virtual_mac) => self.interface_token(virtual_mac.name())?,
+            None => interface,
+        };
+        self.open_socket(sender, config.family())?;
+        let places = self.places(sender, config)?;
+        Ok(Seat { interface, sender, virtual_mac, places })
+    }
+
+    /// The interface with the virtual router's MAC address, if it is to have one and its parent is there.
+    pub(super) fn create_virtual_mac(
+        &mut self,
+        parent: u64,
+        config: &RouterConfig,
+    ) -> Result<Option<VirtualMacInterface>, Error> {
+        let parent = self.interfaces.get(&parent).and_then(Interface::index);
+        let (Some(wanted), Some(parent)) = (&config.virtual_mac, parent) else { return Ok(None) };
+        let virtual_macs = match &self.virtual_macs {
+            Some(virtual_macs) => virtual_macs,
+            None => self.virtual_macs.insert(VirtualMacs::open()?),
+        };
+        virtual_macs.create(parent, config.vrid, config.family(), wanted.name.as_deref()).map(Some)
+    }
+
+    /// Where the addresses of a virtual router go.
+    pub(super) fn places(&mut self, sender: u64, config: &RouterConfig) -> Result<Vec<Place>, Error> {
+        let mut places = Vec::with_capacity(config.addresses.len());
+        for (number, address) in config.addresses.iter().enumerate() {
+            let interface = match address.interface() {
+                Some(name) if name != config.interface => self.interface_token(name)?,
+                Some(_) | None => sender,
+            };
+            places.push(Place { interface, address: address.address(), number: Some(number) });
+        }
+        Ok(places)
+    }
+
+    /// Opens the socket of an interface for a family, and watches it.
+    pub(super) fn open_socket(&mut self, token: u64, family: Family) -> Result<(), Error> {
+        let Some(interface) = self.interfaces.get_mut(&token) else { return Ok(()) };
+        if interface.open_socket(family)?
+            && let Some(socket) = interface.socket(family)
+        {
+            let token = token + if family_number(family) == 0 { 0 } else { 1 };
+            self.epoll.add(socket.as_fd(), token).map_err(|error| Error::io("watch a VRRP socket", error))?;
+        }
+        Ok(())
+    }
+
+    /// Opens what the virtual routers on an interface need, after it has come back.
+    pub(super) fn reopen_sockets(&mut self, token: u64) -> Result<(), Error> {
+        let uses = |managed: &&Managed| managed.interface == token || managed.sender == token;
+        let families: Vec<Family> = self.managed.values().filter(uses).map(|it| it.config.family()).collect();
+        for family in families {
+            self.open_socket(token, family)?;
+        }
+        self.set_up_sockets(token)
+    }
+
+    /// Lets in what may be for the virtual routers of an interface, and nothing else.
+    pub(super) fn set_up_sockets(&mut self, token: u64) -> Result<(), Error> {
+        let Some(interface) = self.interfaces.get(&token) else { return Ok(()) };
+        for family in [Family::V4, Family::V6] {
+            let Some(socket) = interface.socket(family) else { continue };
+            let ids = || {
+                let of_family =
+                    |id: &&RouterId| self.managed.get(id).is_some_and(|managed| managed.config.family() == family);
+                interface.routers.iter().filter(of_family)
+            };
+            let configs = || ids().filter_map(|id| self.managed.get(id)).map(|managed| &managed.config);
+            let multicast = configs().any(|config| !config.addressing.is_unicast());
+            let own = ids().filter_map(|id| self.router.params(*id)?.primary_address());
+            let destinations: Vec<IpAddr> = own.chain(multicast.then_some(family.group())).collect();
+            let least_ttl = configs().map(|config| match config.addressing.ttl() {
+                TtlPolicy::Strict => vrrp_core::wire::TTL,
+                TtlPolicy::Routed { min, .. } => min,
+            });
+            let plausible = Plausible::new(configs().map(|config| config.vrid), destinations);
+            let least_ttl = least_ttl.min().unwrap_or(vrrp_core::wire::TTL);
+            socket.set_filter(&ReceiveFilter::from(plausible.with_least_ttl(least_ttl)))?;
+            if multicast {
+                socket.join()?;
+            } else {
+                socket.leave()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the kernel from deleting an address together with another one of its prefix.
+    pub(super) fn keep_addresses_apart(&mut self, id: RouterId) {
+        let Some(managed) = self.managed.get(&id) else { return };
+        let shares = |place: &&Place| place.address.family() == Family::V4 && place.address.prefix_len() < 32;
+        let tokens: std::collections::BTreeSet<u64> =
+            managed.places.iter().filter(shares).map(|place| place.interface).collect();
+        for index in tokens.into_iter().filter_map(|token| self.interfaces.get(&token)?.index()) {
+            if !self.kept_apart.insert(index) {
+                continue;
+            }
+            let held = self.settings.hold(&mut self.netlink, index, Setting::PromoteSecondaries, 1);
+            if let Err(error) = held {
+                self.events.push(super::DriverEvent::SettingRefused { error });
+            }
+        }
+    }
+
+    /// Sets the settings back that this driver has made.
+    pub(super) fn release_settings(&mut self) {
+        for index in std::mem::take(&mut self.kept_apart) {
+            // An interface that is gone needs nothing, and nobody is left to tell of another failure.
+            let _ = self.settings.release(&mut self.netlink, index, Setting::PromoteSecondaries);
+        }
+    }
+
+    /// The interface with the virtual MAC address is up while its virtual router is Active, and only then: nothing else may
+    /// answer with that address.
+    pub(super) fn raise_virtual_mac(&mut self, id: RouterId) {
+        let active = self.router.state(id).is_some_and(|state| state.role() == vrrp_core::Role::Active);
+        self.set_virtual_mac_up(id, active, true);
+    }
+
+    pub(super) fn lower_virtual_mac(&mut self, id: RouterId) {
+        self.set_virtual_mac_up(id, true, false);
+    }
+
+    /// The parent is gone, and its interfaces with virtual MAC addresses went with it.
+    pub(super) fn drop_virtual_macs(&mut self, parent: u64) {
+        for managed in self.managed.values_mut().filter(|managed| managed.interface == parent) {
+            managed.virtual_mac = None;
+            managed.raised = false;
+            managed.rearm = true;
+        }
+    }
+
+    /// The parent is there again, with another number: so are they.
+    pub(super) fn rebuild_virtual_macs(&mut self, parent: u64) {
+        self.drop_virtual_macs(parent);
+        let Some(interface) = self.interfaces.get(&parent) else { return };
+        for id in interface.routers.iter().copied().collect::<Vec<_>>() {
+            let Some(config) = self.managed.get(&id).map(|managed| managed.config.clone()) else { continue };
+            match self.create_virtual_mac(parent, &config) {
+                Ok(None) => {}
+                Ok(Some(virtual_mac)) => {
+                    if let Some(managed) = self.managed.get_mut(&id) {
+                        managed.virtual_mac = Some(virtual_mac);
+                    }
+                }
+                Err(error) => {
+                    self.events.push(super::DriverEvent::InterfaceFailed { interface: config.interface, error });
+                }
+            }
+        }
+    }
+
+    fn set_virtual_mac_up(&mut self, id: RouterId, wanted: bool, up: bool) {
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        let Some(virtual_mac) = &managed.virtual_mac else { return };
+        if !wanted || managed.raised == up {
+            return;
+        }
+        managed.raised = up;
+        if let Err(error) = virtual_mac.set_up(up) {
+            self.events.push(super::DriverEvent::AddressRefused { router: id, error });
+        }
+    }
+}

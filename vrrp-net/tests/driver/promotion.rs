@@ -1,0 +1,69 @@
+//! Promotion that waits for the application, planned hand-over, sync groups.
+
+use std::time::Duration;
+
+use super::{Agent, PATIENCE, Pair, VIP};
+
+#[test]
+fn a_gated_router_has_the_addresses_only_once_it_is_confirmed() {
+    let Some(net) = Pair::new() else { return };
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 interval=10 gate=10000");
+    a.expect("waiting for the application to confirm");
+    assert!(!net.a.has_address(VIP).unwrap());
+    a.tell("refuse");
+    a.expect("Claimant -> Backup: the application refused");
+    assert!(!net.a.has_address(VIP).unwrap());
+    assert!(a.says("waiting for the application to confirm", 2), "{:#?}", a.lines());
+    a.tell("confirm");
+    a.expect("Claimant -> Active: the application is ready");
+    assert!(net.a.has_address(VIP).unwrap());
+    a.stop();
+    assert!(!net.a.has_address(VIP).unwrap());
+}
+
+#[test]
+fn a_hand_over_takes_a_fraction_of_skew_time_and_leaves_no_gap() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    a.tell("add 192.0.2.100 priority=150 preempt=never");
+    a.expect("Backup -> Active");
+    b.tell("add 192.0.2.100 priority=100 preempt=never");
+    b.expect("Initialize -> Backup");
+    let capture = net.lan.capture().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    a.tell("hand-over");
+    a.expect("Active -> Backup: handed over to 192.0.2.2");
+    b.expect("Backup -> Active: the Active resigned");
+    assert!(net.b.has_address(VIP).unwrap() && !net.a.has_address(VIP).unwrap());
+    let adverts: Vec<_> = capture.frames().into_iter().filter(|frame| frame.bytes.get(23) == Some(&112)).collect();
+    let resigned = adverts.iter().find(|frame| frame.bytes[36] == 0).expect("a resignation");
+    let successor = adverts.iter().find(|frame| frame.bytes[29] == 2).expect("an advertisement of the successor");
+    let took = successor.at.since(resigned.at);
+    // Skew_Time at priority 100 is 609 ms at 1 s, and 6 ms at 10 ms.
+    assert!(took < Duration::from_millis(300), "{took:?}");
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn the_members_of_a_sync_group_leave_together_and_return_together() {
+    let Some(net) = Pair::new() else { return };
+    let other: std::net::IpAddr = "192.0.2.101".parse().unwrap();
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 vrid=51 interval=10");
+    a.tell("add 192.0.2.101 vrid=52 interval=10");
+    a.tell("group");
+    assert!(a.says("-> Active", 2), "{:#?}", a.lines());
+    assert!(net.a.has_address(VIP).unwrap() && net.a.has_address(other).unwrap());
+    // A rival with a higher priority in one of the two elections.
+    let mut b = Agent::start(&net.b);
+    b.tell("add 192.0.2.101 vrid=52 interval=10 priority=200");
+    a.expect("the sync group gave up the role");
+    assert!(net.a.wait_for_address(VIP, false, PATIENCE).unwrap());
+    assert!(net.a.wait_for_address(other, false, PATIENCE).unwrap());
+    b.stop();
+    assert!(net.a.wait_for_address(VIP, true, PATIENCE).unwrap());
+    assert!(net.a.wait_for_address(other, true, PATIENCE).unwrap());
+    a.stop();
+}
