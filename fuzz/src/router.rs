@@ -169,7 +169,11 @@ fn check(params: &Params, before: State, now: Instant, event: Event, result: &St
                 assert!(serves_on || (!*addresses && to != Role::Active), "it resigns and stays");
             }
             Action::SendAdvert(claim) => assert!(claim.interval <= params.advert_interval()),
-            Action::Prepare(claim) => assert_eq!(claim, now),
+            // Its name is the time, or a later one if that may have been the name of a claim before.
+            Action::Prepare(claim) => {
+                assert!(claim >= now, "a claim of {now} is named {claim}");
+                assert!(matches!(result.state, State::Claimant(claimant) if claimant.since == claim));
+            }
             Action::Transition(Transition { from, to, .. }) => transitions.push((from, to)),
             _ => {}
         }

@@ -137,6 +137,9 @@ pub enum Alarm {
     VridClash(IpAddr),
     /// One member of the sync group hears no Active while another one does: the group waits.
     PartialView,
+    /// Another router is configured with our priority (RFC 9568 §8.3.2): the addresses of the two decide, which nobody has
+    /// chosen. Nothing is wrong with it but that.
+    EqualPriority(IpAddr),
 }
 
 impl fmt::Display for Alarm {
@@ -150,6 +153,7 @@ impl fmt::Display for Alarm {
             Self::VridClash(rival) => write!(f, "{rival} uses this virtual router id for other addresses"),
             Self::PartialView => f.write_str("a member of the sync group hears no Active, another one does"),
             Self::SameAddress(rival) => write!(f, "another router advertises from our own address {rival}"),
+            Self::EqualPriority(peer) => write!(f, "{peer} has our priority: the higher address decides between us"),
         }
     }
 }
@@ -157,7 +161,7 @@ impl fmt::Display for Alarm {
 #[cfg(feature = "alloc")]
 impl Alarm {
     /// How many kinds of alarms there are.
-    pub(crate) const KINDS: usize = 6;
+    pub(crate) const KINDS: usize = 7;
 
     /// Which of them this is, from 0.
     pub(crate) const fn kind(&self) -> usize {
@@ -168,6 +172,7 @@ impl Alarm {
             Self::RejectedPeer(..) => 3,
             Self::VridClash(_) => 4,
             Self::PartialView => 5,
+            Self::EqualPriority(_) => 6,
         }
     }
 }

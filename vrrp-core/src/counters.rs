@@ -23,6 +23,13 @@ pub struct Counters {
     pub interval_differs: u64,
     /// Accepted although the address list differs from ours (`address-list-errors`, RFC 9568 §7.1).
     pub address_list_differs: u64,
+    /// Advertisements of another router that claims the role while this one has it or claims it too.
+    pub rivals_seen: u64,
+    /// Advertisements that could not be sent, as the caller counted them.
+    pub sends_failed: u64,
+    /// Deadlines that were handled more than half an Advertisement_Interval late: a sign of a process that is held up, long
+    /// before the others take it for dead.
+    pub late_timers: u64,
     /// Accepted with the checksum form that this router does not send (VRRPv3 over IPv4).
     pub other_checksum_form: u64,
     /// Accepted without a signature although this router has keys: not in enforce mode (feature `auth-hmac`).

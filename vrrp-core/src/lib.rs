@@ -145,7 +145,9 @@ pub use counters::{Counters, Discards};
 pub use event::{Advert, After, Event, Fault, Faults};
 pub use params::{Gate, HandOver, Params, ParamsError, Preempt, Yield};
 #[cfg(feature = "alloc")]
-pub use router::{Addressing, AdvertError, ConfigError, GroupId, Outgoing, RouterId, VirtualRouterConfig, VrrpRouter};
+pub use router::{
+    Addressing, AdvertError, ConfigError, GroupId, Outgoing, RouterId, Status, VirtualRouterConfig, VrrpRouter,
+};
 pub use state::{Active, Backup, Claimant, Heard, Initialize, Phase, Rivalry, Role, State, Timer};
 pub use step::{Step, step};
 pub use time::Instant;

@@ -206,6 +206,9 @@ impl Params {
 
     /// Whether an Active answers a rival that loses with an advertisement at once (RFC 9568 §6.4.3, the default), or
     /// discards it in silence (RFC 5798, RFC 3768).
+    ///
+    /// The default is to answer in VRRPv2 too, as keepalived does unless it is told `vrrp_strict`: to a router that follows
+    /// RFC 3768 the answer is an advertisement like any other, and it ends the time of two Actives at once.
     pub fn with_answer_rivals(self, answer: bool) -> Self {
         Self { answer_rivals: answer, ..self }
     }

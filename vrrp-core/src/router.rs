@@ -5,22 +5,21 @@ mod config;
 mod groups;
 mod places;
 mod receive;
+mod reconfigure;
 mod send;
 #[cfg(feature = "auth-hmac")]
 mod signed;
 mod slot;
+mod status;
 mod turn;
-
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use crate::queue::DeadlineQueue;
 use crate::track::Assessment;
 use crate::{Action, Counters, Discards, Event, Fault, IfIndex, Instant, Params, State};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 pub use self::addressing::Addressing;
-use self::addressing::check_own_address;
 use self::config::check;
 pub use self::config::{AdvertError, ConfigError, VirtualRouterConfig};
 use self::groups::Group;
@@ -28,6 +27,7 @@ pub use self::groups::GroupId;
 use self::places::{Key, Places};
 pub use self::send::Outgoing;
 use self::slot::Slot;
+pub use self::status::Status;
 use self::turn::is_promotion;
 
 /// Names one virtual router of a [`VrrpRouter`] for as long as it is there; never reused for another.
@@ -131,12 +131,15 @@ impl VrrpRouter {
     }
 
     /// Takes over what came of everything that is tracked for a virtual router.
+    ///
+    /// In a sync group the worst assessment of a member is that of all: what it takes from the priority is taken from that
+    /// of each, so that an election is called on every side at once. On one side alone nobody could win it.
     pub fn set_assessment(&mut self, now: Instant, id: RouterId, assessment: Assessment) {
         let Some(entry) = self.slot_mut(id) else { return };
-        let params = entry.track(assessment);
-        if params != *entry.router.params() {
-            let actions = entry.router.set_effective_priority(now, assessment.priority);
-            self.queue(now, id, actions);
+        entry.track(assessment);
+        match entry.group {
+            Some(group) => self.share_tracking(now, group),
+            None => self.add_tracking(now, id, None),
         }
         let event = match assessment.fault {
             true => Event::Fault(Fault::Tracking),
@@ -172,46 +175,6 @@ impl VrrpRouter {
         self.deadlines.next().map(|(at, _)| at)
     }
 
-    /// Replaces the parameters of a virtual router without leaving its role. Its primary address stays, and so does what
-    /// tracking adds to the priority, until it is [assessed](Self::set_assessment) again; unless they are parameters
-    /// [with another effective priority](Params::with_effective_priority).
-    ///
-    /// # Errors
-    /// [`ConfigError::Unknown`], or [`ConfigError::AddressFamily`] if the version is of the other family.
-    pub fn set_params(&mut self, now: Instant, id: RouterId, params: Params) -> Result<(), ConfigError> {
-        let entry = self.slot_mut(id).ok_or(ConfigError::Unknown)?;
-        let params = params.with_primary_address(entry.router.params().primary_address())?;
-        let changed = VirtualRouterConfig { params, ..entry.rest.config.clone() };
-        check(&changed, entry.is_signed())?;
-        let params = entry.tracked(params);
-        entry.rest.config = changed;
-        let actions = entry.router.replace_params(now, params);
-        self.queue(now, id, actions);
-        Ok(())
-    }
-
-    /// Tells which address of its interface a virtual router can advertise from; without one it leaves the election. One
-    /// with a [source](VirtualRouterConfig::source) of its own takes no other: tell whether that one is there.
-    ///
-    /// # Errors
-    /// [`ConfigError::Unknown`], or [`ConfigError::Params`] if the address is of the other family: nothing changes then.
-    /// [`ConfigError::OwnAddressAsPeer`] or [`ConfigError::NotLinkLocal`] if it cannot be used in unicast mode, which is
-    /// as if there were none.
-    pub fn set_primary_address(
-        &mut self,
-        now: Instant,
-        id: RouterId,
-        address: Option<IpAddr>,
-    ) -> Result<(), ConfigError> {
-        let entry = self.slot_mut(id).ok_or(ConfigError::Unknown)?;
-        let config = &entry.rest.config;
-        let address = address.filter(|address| config.source.is_none_or(|source| source == *address));
-        let checked = address.map_or(Ok(()), |address| check_own_address(config, address));
-        let actions = entry.router.set_primary_address(now, address.filter(|_| checked.is_ok()))?;
-        self.queue(now, id, actions);
-        checked
-    }
-
     /// The ids of all virtual routers, oldest place first.
     pub fn ids(&self) -> impl Iterator<Item = RouterId> + '_ {
         self.slots
@@ -230,7 +193,8 @@ impl VrrpRouter {
         self.slot(id).map(|entry| entry.router.params())
     }
 
-    /// The configuration of a virtual router: its parameters as they were given, without what tracking makes of them.
+    /// The configuration of a virtual router: as it was given, without what tracking makes of the priority, and with the
+    /// primary address that it has at present.
     pub fn config(&self, id: RouterId) -> Option<&VirtualRouterConfig> {
         self.slot(id).map(|entry| &entry.rest.config)
     }

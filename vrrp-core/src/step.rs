@@ -247,9 +247,13 @@ fn advertise(params: &Params, priority: Option<Priority>) -> Action {
 /// The Active_Adver_Interval that an accepted advertisement teaches (§6.4.2). VRRPv2 has none: all use their own, and
 /// those that differ are discarded (RFC 3768 §7.1), unless the router was told to put up with them.
 fn learn_interval(params: &Params, advert: Advert) -> Interval {
+    if learns_intervals(params) { advert.interval } else { params.advert_interval() }
+}
+
+fn learns_intervals(params: &Params) -> bool {
     match params.version() {
-        Version::V2 if !params.learns_v2_interval() => params.advert_interval(),
-        Version::V2 | Version::V3(_) => advert.interval,
+        Version::V2 => params.learns_v2_interval(),
+        Version::V3(_) => true,
     }
 }
 

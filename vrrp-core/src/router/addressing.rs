@@ -125,14 +125,14 @@ pub(super) fn check_addressing(config: &VirtualRouterConfig) -> Result<(), Confi
     Ok(())
 }
 
-/// Whether a virtual router can have this address as its own: it must not be a peer's, and must be one that peers take.
+/// Whether a virtual router can have this address as its own: it must not be a peer's, and must be one that peers take
+/// (RFC 9568 §5.1.2.1: they drop what comes from an IPv6 address that is not link-local).
 pub(super) fn check_own_address(config: &VirtualRouterConfig, own: IpAddr) -> Result<(), ConfigError> {
     match &config.addressing {
-        Addressing::Multicast { .. } => Ok(()),
         Addressing::Unicast { peers, .. } if peers.contains(&own) => {
             Err(ConfigError::OwnAddressAsPeer(config.vrid, own))
         }
-        Addressing::Unicast { .. } => check_link_local(config, own),
+        Addressing::Multicast { .. } | Addressing::Unicast { .. } => check_link_local(config, own),
     }
 }
 

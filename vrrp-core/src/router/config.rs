@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::types::is_host_address;
-use crate::wire::{Authentication, ChecksumPolicy, EmitError, Repr, SIGNATURE_LEN};
+use crate::wire::{Authentication, ChecksumAcceptance, ChecksumForm, ChecksumPolicy, EmitError, Repr, SIGNATURE_LEN};
 use crate::{Family, IfIndex, Params, ParamsError, Version, Vrid};
 
 use super::addressing::{Addressing, check_addressing, check_own_address};
@@ -24,6 +24,11 @@ pub struct VirtualRouterConfig {
     pub authentication: Authentication,
     /// Which checksum to send in VRRPv3 over IPv4.
     pub checksum: ChecksumPolicy,
+    /// Which of the two checksums of VRRPv3 over IPv4 to accept. If it is one alone, [`ChecksumPolicy::Auto`] sends that.
+    pub accepted_checksum: ChecksumAcceptance,
+    /// Drop VRRPv3 lists over IPv6 that do not start with a link-local address, and refuse such a list here (RFC 9568
+    /// erratum 8300). keepalived may send such lists.
+    pub strict_address_list: bool,
     /// Where advertisements go, and from whom they are taken.
     pub addressing: Addressing,
     /// The address to advertise from, whatever others the interface has; `None`: the one that
@@ -43,6 +48,8 @@ impl VirtualRouterConfig {
             addresses: addresses.into_iter().collect(),
             authentication: Authentication::None,
             checksum: ChecksumPolicy::Auto,
+            accepted_checksum: ChecksumAcceptance::Either,
+            strict_address_list: false,
             addressing: Addressing::MULTICAST,
             source: None,
             mtu: 1500,
@@ -64,6 +71,16 @@ impl VirtualRouterConfig {
         Self { checksum, ..self }
     }
 
+    /// Accepting this checksum in VRRPv3 over IPv4; both by default.
+    pub fn with_accepted_checksum(self, accepted: ChecksumAcceptance) -> Self {
+        Self { accepted_checksum: accepted, ..self }
+    }
+
+    /// Accepting only lists that start with a link-local address in VRRPv3 over IPv6, or all (the default).
+    pub fn with_strict_address_list(self, strict: bool) -> Self {
+        Self { strict_address_list: strict, ..self }
+    }
+
     /// Reached in this way.
     pub fn with_addressing(self, addressing: Addressing) -> Self {
         Self { addressing, ..self }
@@ -78,9 +95,19 @@ impl VirtualRouterConfig {
     pub fn with_mtu(self, mtu: u16) -> Self {
         Self { mtu, ..self }
     }
+
+    /// The checksum to send, given the form last `heard` from a peer.
+    pub(super) fn checksum_form(&self, heard: Option<ChecksumForm>) -> ChecksumForm {
+        // What it does not accept it must not send: those like it would not accept it either.
+        match self.accepted_checksum {
+            ChecksumAcceptance::Either => self.checksum.form(heard),
+            ChecksumAcceptance::MessageOnly => ChecksumForm::MessageOnly,
+            ChecksumAcceptance::PseudoHeader => ChecksumForm::PseudoHeader,
+        }
+    }
 }
 
-/// A virtual router that cannot be added.
+/// A virtual router that cannot be added, or cannot be changed like this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -103,6 +130,29 @@ pub enum ConfigError {
     /// Not an address that a host can hold.
     #[error("{1} cannot be an address of virtual router {0}: it must be a unicast address of one host")]
     NotUnicast(Vrid, IpAddr),
+    /// With [`strict_address_list`](VirtualRouterConfig::strict_address_list) a list over IPv6 starts with the link-local
+    /// address (RFC 9568 erratum 8300).
+    #[error(
+        "{1} is the first address of virtual router {0}, but not link-local: put one of fe80::/10 first, or accept all lists"
+    )]
+    FirstNotLinkLocal(Vrid, IpAddr),
+    /// The [checksum that is accepted](VirtualRouterConfig::accepted_checksum) is not that which is
+    /// [sent](VirtualRouterConfig::checksum): two like it would drop each other's advertisements.
+    #[error("virtual router {0} sends the checksum that it does not accept: send the one it accepts, or accept both")]
+    ChecksumNotAccepted(Vrid),
+    /// A live change cannot give another VRID: it would be another virtual router.
+    #[error("virtual router {0} cannot become virtual router {1}: remove it and add the other one")]
+    OtherVrid(Vrid, Vrid),
+    /// A live change cannot give another family: it would be another virtual router (RFC 9568 §6.4).
+    #[error("virtual router {vrid} runs {before} and cannot change to {after}: remove it and add the other one")]
+    OtherFamily {
+        /// The virtual router.
+        vrid: Vrid,
+        /// The version that it runs.
+        before: Version,
+        /// The version of the other family.
+        after: Version,
+    },
     /// An address that stands in the list twice.
     #[error("{1} is given twice to virtual router {0}")]
     DuplicateAddress(Vrid, IpAddr),
@@ -213,14 +263,37 @@ pub(super) fn check(config: &VirtualRouterConfig, signed: bool) -> Result<(), Co
             return Err(ConfigError::DuplicateAddress(vrid, address));
         }
     }
+    check_strictness(config)?;
     check_len(config, signed)?;
     check_addressing(config)?;
     if let Some(own) = config.params.primary_address() {
         check_own_address(config, own)?;
     }
     match (config.authentication, version) {
+        (Authentication::SimpleText(_), Version::V2) if signed => Err(ConfigError::PasswordAndHmac(vrid)),
         (Authentication::None, _) | (Authentication::SimpleText(_), Version::V2) => Ok(()),
         (Authentication::SimpleText(_), Version::V3(_)) => Err(ConfigError::Authentication(vrid, version)),
+    }
+}
+
+/// Whether a router like this would take what one like it sends.
+fn check_strictness(config: &VirtualRouterConfig) -> Result<(), ConfigError> {
+    match (config.params.version(), config.addresses.first()) {
+        (Version::V3(Family::V4), _)
+            if matches!(
+                (config.accepted_checksum, config.checksum),
+                (ChecksumAcceptance::MessageOnly, ChecksumPolicy::PseudoHeader)
+                    | (ChecksumAcceptance::PseudoHeader, ChecksumPolicy::MessageOnly)
+            ) =>
+        {
+            Err(ConfigError::ChecksumNotAccepted(config.vrid))
+        }
+        (Version::V3(Family::V6), Some(IpAddr::V6(first)))
+            if config.strict_address_list && !first.is_unicast_link_local() =>
+        {
+            Err(ConfigError::FirstNotLinkLocal(config.vrid, IpAddr::V6(*first)))
+        }
+        (Version::V2 | Version::V3(_), _) => Ok(()),
     }
 }
 

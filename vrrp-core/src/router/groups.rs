@@ -34,7 +34,8 @@ impl VrrpRouter {
     /// If only some of them hold the role at present, those give it up with priority 0, and the group stands for election
     /// as one: a part of a group does not serve. An address owner (priority 255) in a group waits for the others, too.
     ///
-    /// Give all members the same priority, gate and assessment: a group cannot be better on one side than on the other.
+    /// Give all members the same priority and gate: a group cannot be better on one side than on the other. For the same
+    /// reason the worst [assessment](Self::set_assessment) of a member is that of all.
     ///
     /// # Errors
     /// [`ConfigError::Unknown`] if one is not there; [`ConfigError::OtherGroup`] if one is in a group already.
@@ -64,6 +65,7 @@ impl VrrpRouter {
         if !self.member_states(number).all(sync_group::claims) {
             self.step_down(now, number, None, Event::StepDown);
         }
+        self.share_tracking(now, number);
         self.follow_group(now, number);
         Ok(GroupId { number, generation: self.generation })
     }
@@ -78,6 +80,7 @@ impl VrrpRouter {
                 entry.group = None;
             }
             self.apply(now, id, Event::Recovered(Fault::Group));
+            self.add_tracking(now, id, None);
         }
     }
 
@@ -89,8 +92,31 @@ impl VrrpRouter {
         if group.members.is_empty() {
             *place = None;
         }
-        // Those that waited for it are asked again, and its faults are no longer theirs.
+        // Those that waited for it are asked again, and its faults and its weight are no longer theirs.
         self.follow_group(now, number);
+        self.share_tracking(now, number);
+    }
+
+    /// Gives all members what the worst of them adds to its priority, at once: an election that is called is called on
+    /// every side.
+    pub(super) fn share_tracking(&mut self, now: Instant, group: usize) {
+        let members = self.members(group);
+        let worst = members.iter().filter_map(|id| self.slot(*id)).map(|entry| entry.rest.tracked).min();
+        for id in members {
+            self.add_tracking(now, id, worst);
+        }
+    }
+
+    /// Adds `shared` to the configured priority of a virtual router, or what is its own.
+    pub(super) fn add_tracking(&mut self, now: Instant, id: RouterId, shared: Option<i16>) {
+        let Some(entry) = self.slot_mut(id) else { return };
+        entry.rest.added = shared.unwrap_or(entry.rest.tracked);
+        let params = *entry.router.params();
+        let priority = entry.tracked_priority(params.base_priority());
+        if params.with_effective_priority(priority) != params {
+            let actions = entry.router.set_effective_priority(now, priority);
+            self.queue(now, id, actions);
+        }
     }
 
     pub(super) fn members(&self, group: usize) -> Vec<RouterId> {

@@ -76,9 +76,7 @@ impl VrrpRouter {
     ) -> Result<RouterId, Discard> {
         match result {
             Ok(accepted) => {
-                if let Some(entry) = self.slot_mut(id) {
-                    entry.note(&accepted);
-                }
+                self.note(now, id, &accepted);
                 if accepted.notes.address_list == AddressListMatch::Disjoint {
                     self.raise(now, id, Alarm::VridClash(source));
                 }
@@ -116,6 +114,9 @@ fn is_one_signature_too_long(discard: Discard) -> bool {
 }
 
 /// What a discarded packet for a virtual router of ours may mean, beyond being garbage.
+///
+/// A checksum that fails in both forms is damage, and no peer that is configured otherwise: it never gets here. What does
+/// has the form that a strict router does not accept, or a signature that proves where it comes from.
 fn alarm_of(source: IpAddr, discard: Discard) -> Option<Alarm> {
     match discard.reason() {
         reason @ (Reason::Version

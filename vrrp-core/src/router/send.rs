@@ -71,6 +71,14 @@ impl VrrpRouter {
             entry.rest.counters.resignations_sent += u64::from(claim.priority.is_none());
         }
     }
+
+    /// Counts an advertisement that could not be sent, once however many copies there were. That it cannot be sent for
+    /// Active_Down_Interval is [`Fault::Send`](crate::Fault::Send), which the caller tells.
+    pub fn count_send_failed(&mut self, id: RouterId) {
+        if let Some(entry) = self.slot_mut(id) {
+            entry.rest.counters.sends_failed += 1;
+        }
+    }
 }
 
 impl Slot {

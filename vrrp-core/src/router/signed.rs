@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 
 use crate::Instant;
-use crate::hmac::{Authenticator, Config, Received, WallClock};
-use crate::wire::{Authentication, Discard, Envelope};
+use crate::hmac::{Authenticator, Config, Mode, Received, WallClock};
+use crate::wire::{Authentication, ChecksumAcceptance, Discard, Envelope};
 
 use super::config::check_len;
 use super::{AdvertError, ConfigError, RouterId, VrrpRouter};
@@ -86,6 +86,12 @@ impl VrrpRouter {
         let entry = self.slot_mut(id).ok_or(unknown)?;
         let hmac = entry.hmac.as_ref().ok_or(unknown)?;
         let result = hmac.receive(wall, envelope, payload, &entry.expected());
+        // Unsigned, this may be damage as well as the other form: see `alarm_of`.
+        let is_proven =
+            hmac.config().mode == Mode::Enforce || entry.rest.config.accepted_checksum != ChecksumAcceptance::Either;
+        if matches!(result, Err(Discard::Checksum)) && !is_proven {
+            return Err(Discard::Checksum);
+        }
         let result = result.map(|Received { accepted, pending }| {
             entry.rest.counters.adverts_unsigned += u64::from(!pending.is_signed());
             entry.rest.counters.clock_skewed += u64::from(pending.is_skewed());

@@ -5,13 +5,13 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr};
 
 use crate::state::Initialize;
-use crate::wire::{Accepted, ChecksumForm, Expected};
+use crate::wire::{ChecksumForm, Expected};
 use crate::{
     Alarm, Counters, Family, Fault, Faults, IfIndex, Instant, Params, Priority, State, VirtualRouter, track::Assessment,
 };
 
-use super::VirtualRouterConfig;
 use super::places::Key;
+use super::{Status, VirtualRouterConfig};
 
 /// A virtual router, in one piece: what is behind a pointer is fetched from memory only when the pointer is there, and a
 /// datagram for one of ten thousand virtual routers mostly waits for memory.
@@ -38,10 +38,13 @@ pub(super) struct Slot {
 pub(super) struct Rest {
     pub(super) config: VirtualRouterConfig,
     pub(super) counters: Counters,
+    pub(super) status: Status,
     /// Where the last advertisement was sent from.
     pub(super) last_source: Option<IpAddr>,
-    /// What tracking adds to the configured priority.
+    /// What tracking adds to the configured priority of this one.
     pub(super) tracked: i16,
+    /// What is added: that, or what the worst member of its sync group adds.
+    pub(super) added: i16,
     /// The claim that the application confirmed, while the rest of the sync group is asked.
     pub(super) confirmed: Option<Instant>,
     /// When an alarm of each kind was last raised.
@@ -67,8 +70,10 @@ impl Slot {
             rest: Rest {
                 config,
                 counters: Counters::default(),
+                status: Status::default(),
                 last_source: None,
                 tracked: 0,
+                added: 0,
                 confirmed: None,
                 alarmed: [None; Alarm::KINDS],
             },
@@ -95,7 +100,7 @@ impl Slot {
 
     /// The form that the next advertisement is sent in.
     pub(super) fn checksum_form(&self) -> ChecksumForm {
-        self.rest.config.checksum.form(self.heard_checksum)
+        self.rest.config.checksum_form(self.heard_checksum)
     }
 
     pub(super) fn expected(&self) -> Expected<'_> {
@@ -108,6 +113,8 @@ impl Slot {
         expected.primary = params.primary_address();
         expected.peers = config.addressing.sources();
         expected.ttl = config.addressing.ttl();
+        expected.checksum = config.accepted_checksum;
+        expected.strict_address_list = config.strict_address_list;
         if config.addressing.is_unicast() {
             // Without an address of its own nothing can be for it.
             expected.destination = expected.primary.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -115,36 +122,23 @@ impl Slot {
         expected
     }
 
-    /// Takes over what is worth a counter in an advertisement that was accepted.
-    pub(super) fn note(&mut self, accepted: &Accepted) {
-        let counters = &mut self.rest.counters;
-        counters.adverts_received += 1;
-        counters.resignations_received += u64::from(accepted.advert.priority.is_none());
-        counters.interval_differs += u64::from(accepted.notes.interval_differs);
-        counters.address_list_differs += u64::from(accepted.notes.is_address_list_error());
-        if let Some(form) = accepted.notes.checksum_form {
-            let other = form != self.checksum_form();
-            self.rest.counters.other_checksum_form += u64::from(other);
-            self.heard_checksum = Some(form);
-        }
+    /// Keeps what tracking makes of the priority.
+    pub(super) fn track(&mut self, assessment: Assessment) {
+        let of = |priority: Priority| i16::from(priority.get());
+        self.rest.tracked = of(assessment.priority) - of(self.router.params().base_priority());
     }
 
-    /// Keeps what tracking makes of the priority, and returns the parameters with it.
-    pub(super) fn track(&mut self, assessment: Assessment) -> Params {
-        let params = self.router.params();
-        let of = |priority: Priority| i16::from(priority.get());
-        self.rest.tracked = of(assessment.priority) - of(params.base_priority());
-        params.with_effective_priority(assessment.priority)
+    /// The configured priority with what tracking adds to it now.
+    pub(super) fn tracked_priority(&self, base: Priority) -> Priority {
+        let priority = i16::from(base.get()).saturating_add(self.rest.added).clamp(1, 254);
+        u8::try_from(priority).ok().and_then(Priority::from_wire).unwrap_or(base)
     }
 
     /// `params` with what tracking last made of the priority, unless they say themselves.
     pub(super) fn tracked(&self, params: Params) -> Params {
-        let base = params.base_priority();
-        if params.priority() != base {
-            return params;
+        match params.priority() == params.base_priority() {
+            true => params.with_effective_priority(self.tracked_priority(params.base_priority())),
+            false => params,
         }
-        let priority = i16::from(base.get()).saturating_add(self.rest.tracked).clamp(1, 254);
-        let priority = u8::try_from(priority).ok().and_then(Priority::from_wire).unwrap_or(base);
-        params.with_effective_priority(priority)
     }
 }

@@ -53,8 +53,15 @@ impl VrrpRouter {
         while let Some((at, slot)) = self.deadlines.next()
             && at <= now
         {
-            match self.slots.get(slot).and_then(Option::as_ref).map(|entry| entry.generation) {
-                Some(generation) => self.fire(now, RouterId { slot, generation }),
+            match self.slots.get_mut(slot).and_then(Option::as_mut) {
+                Some(entry) => {
+                    let id = RouterId { slot, generation: entry.generation };
+                    // A Backup that waits for the rest of its sync group is not late.
+                    if entry.group.is_none() || entry.router.state().role() != Role::Backup {
+                        entry.fired(now, at);
+                    }
+                    self.fire(now, id);
+                }
                 None => self.deadlines.set(slot, None),
             }
         }
@@ -121,8 +128,7 @@ impl VrrpRouter {
                 Action::Transition(change) => {
                     transition = Some(change);
                     if let Some(entry) = self.slot_mut(id) {
-                        entry.rest.counters.became_active += u64::from(change.to == Role::Active);
-                        entry.promoting |= is_promotion(action);
+                        entry.enter(now, change);
                     }
                     self.actions.push_back((id, action));
                 }

@@ -385,7 +385,8 @@ impl Sim {
     fn alarm(&mut self, id: MemberId, alarm: Alarm) {
         let now = self.now;
         self.monitor.dirty = true;
-        if let Some(member) = self.member_mut(id) {
+        // That two have one priority says nothing of a second Active.
+        if let Some(member) = self.member_mut(id).filter(|_| !matches!(alarm, Alarm::EqualPriority(_))) {
             member.alarmed = Some(now);
         }
         if self.trace.is_on() {
@@ -393,7 +394,8 @@ impl Sim {
                 Alarm::SecondOwner(peer)
                 | Alarm::PersistentRival(peer)
                 | Alarm::RejectedPeer(peer, _)
-                | Alarm::VridClash(peer) => Some(peer),
+                | Alarm::VridClash(peer)
+                | Alarm::EqualPriority(peer) => Some(peer),
                 _ => None,
             };
             let alarm = self.trace.with_name(format!("{alarm}"), address);

@@ -286,7 +286,11 @@ fn last_word(step: Step, params: &Params) -> Step {
 /// New parameters without leaving the role; a lowered priority calls an election, if it may.
 fn on_new_params(params: &Params, active: Active, now: Instant) -> Step {
     let advert_at = active.advert_at.min(now + params.advert_interval().as_duration());
-    let active = Active { advert_at, ..active };
+    let active = match active.unsettled && params.settle().is_none() {
+        // There is nothing to settle any more.
+        true => Active { advert_at, unsettled: false, election_at: re_election_at(params, now), ..active },
+        false => Active { advert_at, ..active },
+    };
     let fell = params.is_degraded() && params.priority() < active.advertised && params.yields_when_degraded();
     match (active.phase, active.election_at) {
         // If one was called a short while ago, the next one is due when it is due.

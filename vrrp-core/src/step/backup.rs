@@ -1,6 +1,6 @@
 //! §6.4.2 Backup.
 
-use super::{Step, claim_role, learn_interval, leave};
+use super::{Step, claim_role, learn_interval, learns_intervals, leave};
 use crate::state::{Backup, Heard};
 use crate::{Advert, After, Cause, Event, Instant, Params, Preempt, State};
 
@@ -76,6 +76,10 @@ fn rearmed(params: &Params, backup: Backup, now: Instant) -> Backup {
     }
     let active_adver_interval = match backup.heard {
         Heard::Nobody | Heard::Itself => params.advert_interval(),
+        // VRRPv2 learns none: its interval is its own.
+        Heard::Active | Heard::LowerPriority | Heard::Resignation if !learns_intervals(params) => {
+            params.advert_interval()
+        }
         Heard::Active | Heard::LowerPriority | Heard::Resignation => backup.active_adver_interval,
     };
     let wait = match backup.heard {

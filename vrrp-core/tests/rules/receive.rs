@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use vrrp_core::wire::{Discard, Envelope, Expected, Packet, Reason};
-use vrrp_core::{Action, Alarm, Counters, Family, Instant, Interval, Priority, Role, State, Vrid};
+use vrrp_core::wire::{ChecksumAcceptance, ChecksumPolicy, Discard, Envelope, Expected, Packet, Reason};
+use vrrp_core::{Action, Alarm, Claim, Counters, Family, Instant, Interval, Priority, Role, State, Vrid, VrrpRouter};
 
 use crate::common::millis;
-use crate::{Host, V3, V3_IPV6, address, config, config_for, message, vector, vectors};
+use crate::{Host, V3, V3_IPV6, address, config, config_for, interface, message, vector, vectors, with_addresses};
 
 /// Those that only a router with a strict address list drops (DESIGN: accepted and counted otherwise).
 const STRICT_ONLY: [&str; 2] = ["M-27", "M-44"];
@@ -105,10 +105,69 @@ fn rx_10_a_count_of_zero_is_dropped_in_both_families_and_counted_with_the_length
 }
 
 #[test]
+fn rx_11_a_strict_router_drops_a_list_over_ipv6_that_starts_otherwise_and_has_none_itself() {
+    // M-44: an intact advertisement whose list starts with a global address.
+    let list = [address("fe80::100"), address("2001:db8::100")];
+    let lenient = with_addresses(config(V3_IPV6), &list);
+    let strict = || lenient.clone().with_strict_address_list(true);
+    for id in ["M-27", "M-44"] {
+        let datagram = vector(id);
+        let mut host = Host::started(lenient.clone());
+        assert!(host.hear(millis(1), &datagram).is_ok(), "{id}");
+        assert_eq!(host.router.counters(host.id).unwrap().address_list_differs, 1, "{id}");
+        let mut host = Host::started(strict());
+        let before = (host.state(), host.router.poll_timeout());
+        assert_eq!(host.hear(millis(1), &datagram), Err(Discard::AddressList), "{id}");
+        assert_eq!((host.state(), host.router.poll_timeout()), before, "{id}");
+    }
+    let reversed = with_addresses(strict(), &[list[1], list[0]]);
+    assert_eq!(
+        VrrpRouter::new().add(interface(), reversed).unwrap_err().to_string(),
+        "2001:db8::100 is the first address of virtual router 51, but not link-local: put one of fe80::/10 first, or accept all lists"
+    );
+}
+
+#[test]
+fn pf_11_a_router_that_accepts_one_checksum_alone_sends_that() {
+    let (message_only, pseudo_header) = (vector("V3-4-01M"), vector("V3-4-01P"));
+    let mut host = Host::started(config(V3));
+    assert!(host.hear(millis(1), &message_only).is_ok() && host.hear(millis(2), &pseudo_header).is_ok());
+    for (accepted, its, other, other_policy) in [
+        (ChecksumAcceptance::MessageOnly, &message_only, &pseudo_header, ChecksumPolicy::PseudoHeader),
+        (ChecksumAcceptance::PseudoHeader, &pseudo_header, &message_only, ChecksumPolicy::MessageOnly),
+    ] {
+        let strict = || config(V3).with_accepted_checksum(accepted);
+        let mut host = Host::started(strict());
+        let before = (host.state(), host.router.poll_timeout());
+        assert_eq!(host.hear(millis(1), other), Err(Discard::Checksum));
+        assert_eq!((host.state(), host.router.poll_timeout()), before);
+        // A peer that has the other form will be Active beside it.
+        let peer = address("192.0.2.2");
+        assert_eq!(host.actions(), [Action::Alarm(Alarm::RejectedPeer(peer, Reason::Checksum))]);
+        // Two like it must understand each other, also before either has heard anybody.
+        let claim = Claim { priority: Some(Priority::DEFAULT), interval: Interval::DEFAULT };
+        let mut buffer = [0; 64];
+        let sent = host.router.build_advert(host.id, claim, &mut buffer).unwrap();
+        let envelope = Envelope { source: sent.source, destination: sent.destination, ttl: Some(255) };
+        let primary = config(V3).params.with_primary_address(Some(peer)).unwrap();
+        let mut like_it = Host::started(strict().with_params(primary));
+        let heard = like_it.router.handle_datagram(millis(1), interface(), &envelope, &buffer[..sent.len]);
+        assert_eq!(heard, Ok(like_it.id));
+        assert!(host.hear(millis(2), its).is_ok());
+        let contradiction = strict().with_checksum(other_policy);
+        assert_eq!(
+            VrrpRouter::new().add(interface(), contradiction).unwrap_err().to_string(),
+            "virtual router 51 sends the checksum that it does not accept: send the one it accepts, or accept both"
+        );
+    }
+}
+
+#[test]
 fn rx_12_an_interval_of_zero_is_dropped_and_the_timer_of_a_backup_keeps_its_time() {
     for (version, id, valid) in [(V3, "M-16", "V3-4-01M"), (V3, "M-16P", "V3-4-01P"), (V3_IPV6, "M-41", "V3-6-01")] {
         let mut host = Host::started(config(version));
         host.hear(millis(1000), &vector(valid)).unwrap();
+        host.actions();
         let (state, due) = (host.state(), host.router.poll_timeout());
         // keepalived takes it for an Active_Down_Interval of nothing, and promotes itself within milliseconds.
         assert_eq!(host.hear(millis(1500), &vector(id)), Err(Discard::Interval(0)), "{id}");
@@ -183,9 +242,12 @@ fn tm_13_advertisements_that_wait_are_read_before_a_timer_that_is_due() {
     let mut host = Host::started(config(V3));
     host.hear(millis(1000), &advert).unwrap();
     assert!(host.router.poll_timeout().unwrap() < late);
+    host.actions();
     host.hear(late, &advert).unwrap();
     host.router.handle_timeout(late);
-    assert_eq!((host.role(), host.actions()), (Role::Backup, vec![]));
+    let told = host.actions();
+    assert_eq!(host.role(), Role::Backup);
+    assert!(told.iter().all(|action| matches!(action, Action::Alarm(Alarm::EqualPriority(_)))), "{told:?}");
     // Without reading first it would have taken over from a healthy Active.
     let mut host = Host::started(config(V3));
     host.hear(millis(1000), &advert).unwrap();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use vrrp_core::hmac::{AntiReplay, Authenticator, Config, Key, KeyId, Keys, Mode, WallClock, Window};
-use vrrp_core::wire::{Authentication, Discard, Expected, Packet, Password};
+use vrrp_core::wire::{Authentication, ChecksumAcceptance, Discard, Expected, Packet, Password, TtlPolicy};
 use vrrp_core::{Family, Interval, Version, Vrid};
 
 use super::stated::Stated;
@@ -36,6 +36,8 @@ pub(crate) struct Vector {
     time_window: Option<u64>,
     #[serde(default = "second")]
     receiver_advert_centisec: u64,
+    /// Whether the receiver takes VRRPv3 checksums over IPv4 without the pseudo-header.
+    v3_checksum_as_v2: Option<bool>,
     /// What comes first.
     #[serde(default)]
     prior: Vec<Arrival>,
@@ -75,6 +77,9 @@ struct NumberedKey {
     id: u64,
     hex: String,
 }
+
+/// keepalived does not look at the TTL of unicast advertisements, nor at what kind of IPv6 address they come from.
+const ANY_TTL: TtlPolicy = TtlPolicy::Routed { min: 1, max: 255, send: 255 };
 
 fn off() -> String {
     "off".into()
@@ -146,14 +151,19 @@ impl<'v> Receiver<'v> {
         expected.interval = self.interval;
         expected.authentication = self.authentication;
         expected.addresses = &addresses;
+        expected.checksum = self.vector.checksum();
         let peers = self.vector.peers.as_deref();
         if self.vector.transport == Transport::Unicast {
             expected.destination = self.vector.dst;
             expected.primary = Some(self.vector.dst);
             expected.peers = Some(peers.unwrap_or_default());
+            expected.ttl = ANY_TTL;
         }
         match &mut self.hmac {
-            None => Packet::parse(&envelope, payload)?.accept(&envelope, &expected).map(|_| ()),
+            None => {
+                let packet = Packet::parse_with(&envelope, payload, expected.ttl)?;
+                packet.accept(&envelope, &expected).map(|_| ())
+            }
             Some(hmac) => {
                 let received = hmac.receive(now, &envelope, payload, &expected)?;
                 hmac.commit(received.pending);
@@ -164,6 +174,14 @@ impl<'v> Receiver<'v> {
 }
 
 impl Vector {
+    /// keepalived's receiver takes the pseudo-header alone, or with its option, which makes it verify nothing, anything.
+    fn checksum(&self) -> ChecksumAcceptance {
+        match self.v3_checksum_as_v2 {
+            Some(false) => ChecksumAcceptance::PseudoHeader,
+            Some(true) | None => ChecksumAcceptance::Either,
+        }
+    }
+
     fn hmac(&self) -> anyhow::Result<Option<Config>> {
         let mode = match &*self.mode {
             "off" => return Ok(None),
