@@ -2,6 +2,7 @@
 
 mod addresses;
 mod announce;
+mod conflict;
 mod event;
 mod guard;
 mod links;
@@ -45,8 +46,11 @@ const COMMANDS: u64 = 2;
 const GUARDIAN: u64 = 3;
 const FIRST_INTERFACE: u64 = 4;
 
-/// One for each family.
-const SOCKETS_PER_INTERFACE: u64 = 2;
+/// For each family one for advertisements, and then one for claims of addresses.
+const SOCKETS_PER_INTERFACE: u64 = 4;
+
+/// Where those for claims start.
+const WATCHES: u64 = 2;
 
 /// Runs virtual routers on this host's interfaces. One descriptor, no thread, no callback.
 ///
@@ -78,6 +82,8 @@ pub struct Driver {
     announcing: VecDeque<Announcing>,
     /// Until when nothing is announced on an interface.
     quiet: BTreeMap<u64, Instant>,
+    /// When another host last claimed an address.
+    conflicts: BTreeMap<(u64, IpAddr), Instant>,
     events: Vec<DriverEvent>,
     receive_buffer: ReceiveBuffer,
     /// The copies of the advertisement that is being sent.
@@ -125,6 +131,7 @@ impl Driver {
             busy: VecDeque::new(),
             announcing: VecDeque::new(),
             quiet: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
             events: Vec::new(),
             receive_buffer: ReceiveBuffer::new(),
             outbox: Vec::new(),

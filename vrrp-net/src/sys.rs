@@ -182,6 +182,9 @@ fn milliseconds_up(duration: Duration) -> libc::c_int {
 #[cfg(feature = "lab")]
 pub(crate) const ETHERTYPE_ALL: u16 = 3;
 
+/// The address resolution protocol (`linux/if_ether.h`).
+pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+
 /// A packet socket of whole frames (`AF_PACKET`, `SOCK_RAW`), non-blocking, closed on exec.
 ///
 /// With an `ethertype` it receives from every interface at once until it is bound; with 0 it receives nothing until
@@ -193,7 +196,6 @@ pub(crate) fn packet_socket(ethertype: u16) -> io::Result<OwnedFd> {
 }
 
 /// Receive frames of `ethertype` from this interface only.
-#[cfg(feature = "lab")]
 pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: IfIndex, ethertype: u16) -> io::Result<()> {
     let address = link_address(interface, ethertype);
     let length = socklen::<libc::sockaddr_ll>();
@@ -202,7 +204,6 @@ pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: IfIndex, ethertype:
 }
 
 /// Receive one datagram or frame into `buffer`; what does not fit is cut off. Returns its length.
-#[cfg(feature = "lab")]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is writable and of the length given.
     byte_count(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })

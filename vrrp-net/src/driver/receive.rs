@@ -1,6 +1,8 @@
 //! Reading: advertisements, and what changes about interfaces and addresses.
 
-use super::{Driver, FIRST_INTERFACE, GUARDIAN, MONITOR, SOCKETS_PER_INTERFACE, TIMER};
+use vrrp_core::Family;
+
+use super::{Driver, FIRST_INTERFACE, GUARDIAN, MONITOR, SOCKETS_PER_INTERFACE, TIMER, WATCHES};
 use crate::error::Error;
 use crate::{ReceiveBuffer, sys};
 
@@ -10,7 +12,7 @@ const DATAGRAMS_PER_TURN: usize = 1024;
 impl Driver {
     /// Reads whatever has something to say; of the sockets each, so that no timer overtakes an advertisement.
     pub(super) fn read_ready(&mut self) -> Result<(), Error> {
-        let mut ready = vec![sys::Ready::EMPTY; self.interfaces.len() * 2 + 4];
+        let mut ready = vec![sys::Ready::EMPTY; self.interfaces.len() * 4 + 4];
         let count =
             self.epoll.look(&mut ready).map_err(|error| Error::io("look at the driver's descriptors", error))?;
         let tokens = || ready.iter().take(count).map(|ready| ready.token());
@@ -25,7 +27,11 @@ impl Driver {
             self.read_changes()?;
         }
         for token in tokens().filter(|token| *token >= FIRST_INTERFACE) {
-            self.read_adverts(token);
+            match token % SOCKETS_PER_INTERFACE {
+                0 | 1 => self.read_adverts(token),
+                2 => self.read_claims(token - WATCHES, Family::V4),
+                _ => self.read_claims(token - WATCHES - 1, Family::V6),
+            }
         }
         Ok(())
     }

@@ -106,7 +106,7 @@ impl Driver {
                 socket.leave()?;
             }
         }
-        Ok(())
+        self.watch_addresses(token)
     }
 
     /// Keeps the kernel from deleting an address together with another one of its prefix.

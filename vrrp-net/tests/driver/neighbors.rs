@@ -1,6 +1,7 @@
 //! What the neighbors of a virtual router hear of its addresses (RFC 9568 §6.4.2, §6.4.3, §8.1, §8.2).
 
 use vrrp_net::lab::{Frame, Host};
+use vrrp_net::{Announcement, LinkSocket};
 
 use super::{Agent, PATIENCE, Pair, VIP, eventually, ip};
 
@@ -99,6 +100,65 @@ fn tx_05_an_05_an_06_an_17_an_owner_that_restarts_speaks_with_its_virtual_mac_al
 }
 
 #[test]
+fn se_04_another_host_that_claims_an_address_is_reported_and_answered() {
+    let Some(net) = Pair::new() else { return };
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 interval=10");
+    a.tell("add fe80::5e:100 2001:db8::100/64 interval=10");
+    assert!(a.says("-> Active", 2), "{:#?}", a.lines());
+    let link = net.client.link("eth0").unwrap();
+    // AF_PACKET, SOCK_RAW
+    let rogue = LinkSocket::from_fd(net.client.socket(17, 3, 0).unwrap()).unwrap();
+    let claim = |address: &str| {
+        let claimed = rogue.announce([Announcement::new(link.index, link.mac.unwrap(), address.parse().unwrap())]);
+        assert!(matches!(claimed, (1, None)), "{claimed:?}");
+    };
+    let is_reported = |address: &str| {
+        let text = format!("{address} is claimed by another host, {}", mac_text(link.mac.unwrap()));
+        eventually(|| {
+            claim(address);
+            a.lines().iter().any(|line| line.contains(&text))
+        })
+    };
+    // At first it may be the last word of the Active before.
+    assert!(is_reported("192.0.2.100") && is_reported(VIP6), "{:#?}", a.lines());
+    // An address that is sent from, too: the kernel drops what comes from there, and the rival is not heard.
+    assert!(is_reported("192.0.2.1"), "{:#?}", a.lines());
+    // Once in a while, whatever the rival does.
+    let reports = || a.lines().iter().filter(|line| line.contains("192.0.2.100 is claimed")).count();
+    let before = reports();
+    let capture = net.lan.capture().unwrap();
+    (0..200).for_each(|_| claim("192.0.2.100"));
+    claim(VIP6);
+    let arrived = || capture.frames().iter().filter(|it| it.bytes[6..12] == link.mac.unwrap()).count() >= 201;
+    assert!(eventually(arrived));
+    assert!(reports() <= before + 1, "{:#?}", a.lines());
+    a.stop();
+}
+
+#[test]
+fn se_04_the_address_of_a_rival_is_defended() {
+    let Some(net) = Pair::new() else { return };
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 interval=10");
+    a.expect("-> Active");
+    // Until then what is said may be meant for the time before.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let capture = net.lan.capture().unwrap();
+    ip(&net.client, "addr add 192.0.2.100/24 dev eth0");
+    let _ =
+        net.client.command("ping").args(["-c", "1", "-W", "1", "-I", "192.0.2.100", "192.0.2.77"]).output().unwrap();
+    a.expect("192.0.2.100 is claimed by another host");
+    let defended = || said_over_arp(&capture.frames(), [192, 0, 2, 100]).contains(&net.a0.mac());
+    assert!(eventually(defended));
+    a.stop();
+}
+
+fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
+}
+
+#[test]
 fn an_09_a_backup_takes_nothing_that_is_sent_to_the_virtual_mac() {
     let Some(net) = Pair::new() else { return };
     let [mut a, mut b] = [&net.a, &net.b].map(Agent::start);
@@ -115,7 +175,7 @@ fn an_09_a_backup_takes_nothing_that_is_sent_to_the_virtual_mac() {
 
     // To the Backup's own MAC address it is of no use either: it has no such address.
     let link = net.b.link("eth0").unwrap().mac.unwrap();
-    let mac = link.map(|octet| format!("{octet:02x}")).join(":");
+    let mac = mac_text(link);
     ip(&net.client, &format!("neigh replace 192.0.2.100 lladdr {mac} dev eth0 nud permanent"));
     let ping = net.client.command("ping").args(["-c", "2", "-i", "0.1", "-W", "1", "192.0.2.100"]).output().unwrap();
     assert!(!ping.status.success(), "{}", String::from_utf8_lossy(&ping.stdout));
