@@ -7,6 +7,7 @@ mod guard;
 mod links;
 mod managed;
 mod receive;
+mod reconfigure;
 mod seat;
 mod status;
 mod track;

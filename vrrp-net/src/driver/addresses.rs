@@ -67,6 +67,10 @@ impl Driver {
         self.keep_addresses_apart(id);
         let places = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return };
+        if managed.installed.is_some() {
+            // Another list was given to an Active, which has been queued.
+            return;
+        }
         managed.installed = Some(sys::boottime_now());
         managed.renews = true;
         managed.spent = Duration::ZERO;
@@ -136,7 +140,7 @@ impl Driver {
         self.queue(id, Purpose::Restore, missing);
     }
 
-    fn queue(&mut self, id: RouterId, purpose: Purpose, places: Vec<Place>) {
+    pub(super) fn queue(&mut self, id: RouterId, purpose: Purpose, places: Vec<Place>) {
         let Some(managed) = self.managed.get_mut(&id) else { return };
         managed.todo.extend(places.into_iter().map(|place| Todo { purpose, place }));
         if !self.busy.contains(&id) {

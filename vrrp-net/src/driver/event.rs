@@ -91,6 +91,13 @@ pub enum DriverEvent {
         /// What the kernel said.
         error: Error,
     },
+    /// What a virtual router tracks cannot be looked at.
+    TrackingFailed {
+        /// Which virtual router.
+        router: RouterId,
+        /// What the kernel said.
+        error: Error,
+    },
     /// An interface that was created anew cannot be used.
     InterfaceFailed {
         /// Its name.
@@ -113,6 +120,7 @@ impl DriverEvent {
             | Self::AddressContested { router, .. }
             | Self::AddressMisplaced { router, .. }
             | Self::NotGuarded { router, .. }
+            | Self::TrackingFailed { router, .. }
             | Self::SendFailed { router, .. } => Some(*router),
             Self::InterfaceFailed { .. } | Self::GuardianLost | Self::SettingRefused { .. } => None,
         }
@@ -146,6 +154,7 @@ impl fmt::Display for DriverEvent {
             Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } | Self::SettingRefused { error } => {
                 error.fmt(f)
             }
+            Self::TrackingFailed { error, .. } => write!(f, "cannot look at what is tracked: {error}"),
             Self::InterfaceFailed { interface, error } => write!(f, "{interface} cannot be used: {error}"),
         }
     }

@@ -148,7 +148,10 @@ impl Driver {
         self.interfaces.retain(|token, interface| {
             let from = (*token, IpAddr::from([0, 0, 0, 0]));
             let has_addresses = owners.range(from..).next().is_some_and(|((at, _), _)| at == token);
-            has_addresses || !interface.routers.is_empty()
+            let is_cleared = self.managed.values().any(|managed| {
+                managed.sender == *token || managed.todo.iter().any(|todo| todo.place.interface == *token)
+            });
+            has_addresses || !interface.routers.is_empty() || is_cleared
         });
     }
 
@@ -179,7 +182,7 @@ impl Driver {
     }
 
     /// Tells of an interface that cannot be used; one that is gone has its own message.
-    fn interface_failed(&mut self, token: u64, error: Error) {
+    pub(super) fn interface_failed(&mut self, token: u64, error: Error) {
         let Some(interface) = self.interfaces.get(&token) else { return };
         let gone = interface.index().is_none_or(|index| self.netlink.link(index).is_err());
         if !gone {
