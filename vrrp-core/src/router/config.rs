@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::types::is_host_address;
-use crate::wire::{Authentication, ChecksumForm, ChecksumPolicy, EmitError, Repr, SIGNATURE_LEN};
+use crate::wire::{Authentication, ChecksumAcceptance, ChecksumForm, ChecksumPolicy, EmitError, Repr, SIGNATURE_LEN};
 use crate::{Family, IfIndex, Params, ParamsError, Version, Vrid};
 
 use super::addressing::{Addressing, check_addressing, check_own_address};
@@ -24,9 +24,8 @@ pub struct VirtualRouterConfig {
     pub authentication: Authentication,
     /// Which checksum to send in VRRPv3 over IPv4.
     pub checksum: ChecksumPolicy,
-    /// Of the two checksums of VRRPv3 over IPv4 accept, and send, that of RFC 9568 §5.2.8 alone. keepalived and FRR with
-    /// their defaults send the other.
-    pub strict_checksum: bool,
+    /// Which of the two checksums of VRRPv3 over IPv4 to accept. If it is one alone, [`ChecksumPolicy::Auto`] sends that.
+    pub accepted_checksum: ChecksumAcceptance,
     /// Drop VRRPv3 lists over IPv6 that do not start with a link-local address, and refuse such a list here (RFC 9568
     /// erratum 8300). keepalived may send such lists.
     pub strict_address_list: bool,
@@ -49,7 +48,7 @@ impl VirtualRouterConfig {
             addresses: addresses.into_iter().collect(),
             authentication: Authentication::None,
             checksum: ChecksumPolicy::Auto,
-            strict_checksum: false,
+            accepted_checksum: ChecksumAcceptance::Either,
             strict_address_list: false,
             addressing: Addressing::MULTICAST,
             source: None,
@@ -72,9 +71,9 @@ impl VirtualRouterConfig {
         Self { checksum, ..self }
     }
 
-    /// Accepting, and sending, the checksum of RFC 9568 alone in VRRPv3 over IPv4, or both (the default).
-    pub fn with_strict_checksum(self, strict: bool) -> Self {
-        Self { strict_checksum: strict, ..self }
+    /// Accepting this checksum in VRRPv3 over IPv4; both by default.
+    pub fn with_accepted_checksum(self, accepted: ChecksumAcceptance) -> Self {
+        Self { accepted_checksum: accepted, ..self }
     }
 
     /// Accepting only lists that start with a link-local address in VRRPv3 over IPv6, or all (the default).
@@ -100,7 +99,11 @@ impl VirtualRouterConfig {
     /// The checksum to send, given the form last `heard` from a peer.
     pub(super) fn checksum_form(&self, heard: Option<ChecksumForm>) -> ChecksumForm {
         // What it does not accept it must not send: those like it would not accept it either.
-        if self.strict_checksum { ChecksumForm::MessageOnly } else { self.checksum.form(heard) }
+        match self.accepted_checksum {
+            ChecksumAcceptance::Either => self.checksum.form(heard),
+            ChecksumAcceptance::MessageOnly => ChecksumForm::MessageOnly,
+            ChecksumAcceptance::PseudoHeader => ChecksumForm::PseudoHeader,
+        }
     }
 }
 
@@ -133,10 +136,10 @@ pub enum ConfigError {
         "{1} is the first address of virtual router {0}, but not link-local: put one of fe80::/10 first, or accept all lists"
     )]
     FirstNotLinkLocal(Vrid, IpAddr),
-    /// [`strict_checksum`](VirtualRouterConfig::strict_checksum) in a router that would send the other one: two like it
-    /// would drop each other's advertisements.
-    #[error("virtual router {0} sends the checksum that it does not accept: send that of RFC 9568, or accept both")]
-    StrictChecksum(Vrid),
+    /// The [checksum that is accepted](VirtualRouterConfig::accepted_checksum) is not that which is
+    /// [sent](VirtualRouterConfig::checksum): two like it would drop each other's advertisements.
+    #[error("virtual router {0} sends the checksum that it does not accept: send the one it accepts, or accept both")]
+    ChecksumNotAccepted(Vrid),
     /// A live change cannot give another VRID: it would be another virtual router.
     #[error("virtual router {0} cannot become virtual router {1}: remove it and add the other one")]
     OtherVrid(Vrid, Vrid),
@@ -276,8 +279,14 @@ pub(super) fn check(config: &VirtualRouterConfig, signed: bool) -> Result<(), Co
 /// Whether a router like this would take what one like it sends.
 fn check_strictness(config: &VirtualRouterConfig) -> Result<(), ConfigError> {
     match (config.params.version(), config.addresses.first()) {
-        (Version::V3(Family::V4), _) if config.strict_checksum && config.checksum == ChecksumPolicy::PseudoHeader => {
-            Err(ConfigError::StrictChecksum(config.vrid))
+        (Version::V3(Family::V4), _)
+            if matches!(
+                (config.accepted_checksum, config.checksum),
+                (ChecksumAcceptance::MessageOnly, ChecksumPolicy::PseudoHeader)
+                    | (ChecksumAcceptance::PseudoHeader, ChecksumPolicy::MessageOnly)
+            ) =>
+        {
+            Err(ConfigError::ChecksumNotAccepted(config.vrid))
         }
         (Version::V3(Family::V6), Some(IpAddr::V6(first)))
             if config.strict_address_list && !first.is_unicast_link_local() =>

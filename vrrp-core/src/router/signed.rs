@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use crate::Instant;
 use crate::hmac::{Authenticator, Config, Mode, Received, WallClock};
-use crate::wire::{Authentication, Discard, Envelope};
+use crate::wire::{Authentication, ChecksumAcceptance, Discard, Envelope};
 
 use super::config::check_len;
 use super::{AdvertError, ConfigError, RouterId, VrrpRouter};
@@ -87,7 +87,8 @@ impl VrrpRouter {
         let hmac = entry.hmac.as_ref().ok_or(unknown)?;
         let result = hmac.receive(wall, envelope, payload, &entry.expected());
         // Unsigned, this may be damage as well as the other form: see `alarm_of`.
-        let is_proven = hmac.config().mode == Mode::Enforce || entry.rest.config.strict_checksum;
+        let is_proven =
+            hmac.config().mode == Mode::Enforce || entry.rest.config.accepted_checksum != ChecksumAcceptance::Either;
         if matches!(result, Err(Discard::Checksum)) && !is_proven {
             return Err(Discard::Checksum);
         }

@@ -113,7 +113,7 @@ impl Slot {
         expected.primary = params.primary_address();
         expected.peers = config.addressing.sources();
         expected.ttl = config.addressing.ttl();
-        expected.strict_checksum = config.strict_checksum;
+        expected.checksum = config.accepted_checksum;
         expected.strict_address_list = config.strict_address_list;
         if config.addressing.is_unicast() {
             // Without an address of its own nothing can be for it.

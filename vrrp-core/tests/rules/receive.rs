@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vrrp_core::wire::{ChecksumPolicy, Discard, Envelope, Expected, Packet, Reason};
+use vrrp_core::wire::{ChecksumAcceptance, ChecksumPolicy, Discard, Envelope, Expected, Packet, Reason};
 use vrrp_core::{Action, Alarm, Claim, Counters, Family, Instant, Interval, Priority, Role, State, Vrid, VrrpRouter};
 
 use crate::common::millis;
@@ -132,7 +132,7 @@ fn pf_11_a_strict_router_takes_and_sends_the_checksum_of_rfc_9568_alone() {
     let (message_only, pseudo_header) = (vector("V3-4-01M"), vector("V3-4-01P"));
     let mut host = Host::started(config(V3));
     assert!(host.hear(millis(1), &message_only).is_ok() && host.hear(millis(2), &pseudo_header).is_ok());
-    let mut host = Host::started(config(V3).with_strict_checksum(true));
+    let mut host = Host::started(config(V3).with_accepted_checksum(ChecksumAcceptance::MessageOnly));
     let before = (host.state(), host.router.poll_timeout());
     assert_eq!(host.hear(millis(1), &pseudo_header), Err(Discard::Checksum));
     assert_eq!((host.state(), host.router.poll_timeout()), before);
@@ -144,13 +144,14 @@ fn pf_11_a_strict_router_takes_and_sends_the_checksum_of_rfc_9568_alone() {
     let mut buffer = [0; 64];
     let sent = host.router.build_advert(host.id, claim, &mut buffer).unwrap();
     let envelope = Envelope { source: peer, destination: sent.destination, ttl: Some(255) };
-    let mut other = Host::started(config(V3).with_strict_checksum(true));
+    let mut other = Host::started(config(V3).with_accepted_checksum(ChecksumAcceptance::MessageOnly));
     assert_eq!(other.router.handle_datagram(millis(1), interface(), &envelope, &buffer[..sent.len]), Ok(other.id));
     assert!(host.hear(millis(2), &message_only).is_ok());
-    let contradiction = config(V3).with_strict_checksum(true).with_checksum(ChecksumPolicy::PseudoHeader);
+    let contradiction =
+        config(V3).with_accepted_checksum(ChecksumAcceptance::MessageOnly).with_checksum(ChecksumPolicy::PseudoHeader);
     assert_eq!(
         VrrpRouter::new().add(interface(), contradiction).unwrap_err().to_string(),
-        "virtual router 51 sends the checksum that it does not accept: send that of RFC 9568, or accept both"
+        "virtual router 51 sends the checksum that it does not accept: send the one it accepts, or accept both"
     );
 }
 
