@@ -175,12 +175,13 @@ impl Interface {
         self.addresses.range((address, 0)..=(address, u8::MAX)).map(|(_, (_, known))| known)
     }
 
-    /// Whether this address, which somebody else put there for ever, is the only one of its family.
+    /// Whether this address, which somebody else put there for ever, is the only one of its family beside virtual ones.
     pub(crate) fn has_only(&self, address: IpAddr) -> bool {
-        let known = || self.addresses.values().map(|(_, known)| known);
-        let mut family = known().filter(|known| Family::of(known.address) == Family::of(address));
-        let is_own = |known: &InterfaceAddress| known.protocol != Some(ADDRESS_MARK) && known.lifetime.is_none();
-        family.next().is_some_and(|known| known.address == address && is_own(known)) && family.next().is_none()
+        let known = self.addresses.values().map(|(_, known)| known);
+        let own = known.filter(|known| known.protocol != Some(ADDRESS_MARK));
+        let mut family = own.filter(|known| Family::of(known.address) == Family::of(address));
+        family.next().is_some_and(|known| known.address == address && known.lifetime.is_none())
+            && family.next().is_none()
     }
 
     /// The address to advertise from: the first one of the family that is not `excluded`, over IPv6 a link-local one

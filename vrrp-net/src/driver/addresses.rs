@@ -43,6 +43,7 @@ impl Driver {
         places: &[Place],
         id: Option<RouterId>,
     ) -> Result<(), Error> {
+        self.check_peers(config)?;
         let mut seen = BTreeSet::new();
         for place in places {
             let address = place.address.address();
@@ -60,6 +61,17 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// A router that is its own peer would hear nobody.
+    fn check_peers(&self, config: &RouterConfig) -> Result<(), Error> {
+        let Some(peers) = config.addressing.sources() else { return Ok(()) };
+        let interface = self.interfaces.values().find(|interface| interface.name == config.interface);
+        let own = peers.iter().find(|peer| interface.is_some_and(|it| it.has_of_its_own(**peer)));
+        match own {
+            Some(own) => Err(Error::Config(vrrp_core::ConfigError::OwnAddressAsPeer(config.vrid, *own))),
+            None => Ok(()),
+        }
     }
 
     /// The addresses move here.

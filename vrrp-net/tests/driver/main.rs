@@ -5,6 +5,8 @@ mod agent;
 mod guarded;
 mod network;
 mod promotion;
+mod reconfigure;
+mod refusals;
 
 use std::io::Write as _;
 use std::net::IpAddr;
