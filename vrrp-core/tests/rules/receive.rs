@@ -128,31 +128,38 @@ fn rx_11_a_strict_router_drops_a_list_over_ipv6_that_starts_otherwise_and_has_no
 }
 
 #[test]
-fn pf_11_a_strict_router_takes_and_sends_the_checksum_of_rfc_9568_alone() {
+fn pf_11_a_router_that_accepts_one_checksum_alone_sends_that() {
     let (message_only, pseudo_header) = (vector("V3-4-01M"), vector("V3-4-01P"));
     let mut host = Host::started(config(V3));
     assert!(host.hear(millis(1), &message_only).is_ok() && host.hear(millis(2), &pseudo_header).is_ok());
-    let mut host = Host::started(config(V3).with_accepted_checksum(ChecksumAcceptance::MessageOnly));
-    let before = (host.state(), host.router.poll_timeout());
-    assert_eq!(host.hear(millis(1), &pseudo_header), Err(Discard::Checksum));
-    assert_eq!((host.state(), host.router.poll_timeout()), before);
-    // A peer that has the other form will be Active beside it.
-    let peer = address("192.0.2.2");
-    assert_eq!(host.actions(), [Action::Alarm(Alarm::RejectedPeer(peer, Reason::Checksum))]);
-    // Two like it must understand each other, also before either has heard anybody.
-    let claim = Claim { priority: Some(Priority::DEFAULT), interval: Interval::DEFAULT };
-    let mut buffer = [0; 64];
-    let sent = host.router.build_advert(host.id, claim, &mut buffer).unwrap();
-    let envelope = Envelope { source: peer, destination: sent.destination, ttl: Some(255) };
-    let mut other = Host::started(config(V3).with_accepted_checksum(ChecksumAcceptance::MessageOnly));
-    assert_eq!(other.router.handle_datagram(millis(1), interface(), &envelope, &buffer[..sent.len]), Ok(other.id));
-    assert!(host.hear(millis(2), &message_only).is_ok());
-    let contradiction =
-        config(V3).with_accepted_checksum(ChecksumAcceptance::MessageOnly).with_checksum(ChecksumPolicy::PseudoHeader);
-    assert_eq!(
-        VrrpRouter::new().add(interface(), contradiction).unwrap_err().to_string(),
-        "virtual router 51 sends the checksum that it does not accept: send the one it accepts, or accept both"
-    );
+    for (accepted, its, other, other_policy) in [
+        (ChecksumAcceptance::MessageOnly, &message_only, &pseudo_header, ChecksumPolicy::PseudoHeader),
+        (ChecksumAcceptance::PseudoHeader, &pseudo_header, &message_only, ChecksumPolicy::MessageOnly),
+    ] {
+        let strict = || config(V3).with_accepted_checksum(accepted);
+        let mut host = Host::started(strict());
+        let before = (host.state(), host.router.poll_timeout());
+        assert_eq!(host.hear(millis(1), other), Err(Discard::Checksum));
+        assert_eq!((host.state(), host.router.poll_timeout()), before);
+        // A peer that has the other form will be Active beside it.
+        let peer = address("192.0.2.2");
+        assert_eq!(host.actions(), [Action::Alarm(Alarm::RejectedPeer(peer, Reason::Checksum))]);
+        // Two like it must understand each other, also before either has heard anybody.
+        let claim = Claim { priority: Some(Priority::DEFAULT), interval: Interval::DEFAULT };
+        let mut buffer = [0; 64];
+        let sent = host.router.build_advert(host.id, claim, &mut buffer).unwrap();
+        let envelope = Envelope { source: sent.source, destination: sent.destination, ttl: Some(255) };
+        let primary = config(V3).params.with_primary_address(Some(peer)).unwrap();
+        let mut like_it = Host::started(strict().with_params(primary));
+        let heard = like_it.router.handle_datagram(millis(1), interface(), &envelope, &buffer[..sent.len]);
+        assert_eq!(heard, Ok(like_it.id));
+        assert!(host.hear(millis(2), its).is_ok());
+        let contradiction = strict().with_checksum(other_policy);
+        assert_eq!(
+            VrrpRouter::new().add(interface(), contradiction).unwrap_err().to_string(),
+            "virtual router 51 sends the checksum that it does not accept: send the one it accepts, or accept both"
+        );
+    }
 }
 
 #[test]
