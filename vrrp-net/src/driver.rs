@@ -28,7 +28,7 @@ use self::announce::Announcing;
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
-pub use self::status::{DriverStatus, RouterStatus};
+pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
 use crate::netlink::{Monitor, Netlink};
@@ -485,6 +485,8 @@ fn router_config(config: &RouterConfig, params: Params, mtu: u32) -> VirtualRout
     let core = VirtualRouterConfig::new(config.vrid, params, config.advertised())
         .with_authentication(config.authentication)
         .with_checksum(config.checksum)
+        .with_accepted_checksum(config.accepted_checksum)
+        .with_strict_address_list(config.strict_address_list)
         .with_addressing(config.addressing.clone())
         .with_mtu(u16::try_from(mtu).unwrap_or(u16::MAX));
     match config.source {

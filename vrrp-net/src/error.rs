@@ -147,7 +147,9 @@ pub enum Error {
     Config(#[from] vrrp_core::ConfigError),
 
     /// A live change of what makes a virtual router the one that it is.
-    #[error("the {what} cannot change from {before} to {after} while it runs: remove the virtual router and add the other one")]
+    #[error(
+        "the {what} cannot change from {before} to {after} while it runs: remove the virtual router and add the other one"
+    )]
     Fixed {
         /// What would change.
         what: &'static str,

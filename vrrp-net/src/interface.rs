@@ -160,6 +160,11 @@ impl Interface {
         self.addresses.contains_key(&(address.address(), address.prefix_len()))
     }
 
+    /// This address with this prefix length, as the kernel last described it.
+    pub(crate) fn known(&self, address: VirtualAddr) -> Option<&InterfaceAddress> {
+        self.addresses.get(&(address.address(), address.prefix_len())).map(|(_, known)| known)
+    }
+
     /// Whether it has this address from elsewhere than from this crate.
     pub(crate) fn has_of_its_own(&self, address: IpAddr) -> bool {
         self.with_address(address).any(|known| known.protocol != Some(ADDRESS_MARK))
@@ -182,6 +187,19 @@ impl Interface {
         let mut family = own.filter(|known| Family::of(known.address) == Family::of(address));
         family.next().is_some_and(|known| known.address == address && known.lifetime.is_none())
             && family.next().is_none()
+    }
+
+    /// An address that could be advertised from (`wanted`, or any), but for duplicate address detection.
+    pub(crate) fn unready(&self, family: Family, wanted: Option<IpAddr>) -> Option<&InterfaceAddress> {
+        let link_local = |address| match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        self.addresses.values().map(|(_, known)| known).find(|known| {
+            let is_it = wanted.is_none_or(|wanted| wanted == known.address);
+            let unready = known.tentative || known.duplicate;
+            is_it && unready && Family::of(known.address) == family && link_local(known.address)
+        })
     }
 
     /// The address to advertise from: the first one of the family that is not `excluded`, over IPv6 a link-local one

@@ -33,6 +33,13 @@ pub enum DriverEvent {
         /// What it waits for the end of.
         faults: Faults,
     },
+    /// A virtual router has no address to advertise from, and cannot take part until its interface has one.
+    NoPrimaryAddress {
+        /// Which virtual router.
+        router: RouterId,
+        /// Why, with the interface: IPv6 is disabled on it, duplicate address detection is under way.
+        reason: String,
+    },
     /// Something an operator should know.
     Alarm {
         /// Which virtual router.
@@ -49,6 +56,14 @@ pub enum DriverEvent {
     },
     /// Another program removed an address of the Active: it has been put back and announced.
     AddressRestored {
+        /// Which virtual router.
+        router: RouterId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The lease of an address ended while this process was held up, but no other router took over: the address has been put
+    /// back and announced.
+    LeaseExpired {
         /// Which virtual router.
         router: RouterId,
         /// The address.
@@ -117,6 +132,8 @@ impl DriverEvent {
             | Self::Alarm { router, .. }
             | Self::AddressRefused { router, .. }
             | Self::AddressRestored { router, .. }
+            | Self::NoPrimaryAddress { router, .. }
+            | Self::LeaseExpired { router, .. }
             | Self::AddressContested { router, .. }
             | Self::AddressMisplaced { router, .. }
             | Self::NotGuarded { router, .. }
@@ -141,6 +158,10 @@ impl fmt::Display for DriverEvent {
             }
             Self::Alarm { alarm, .. } => alarm.fmt(f),
             Self::AddressRestored { address, .. } => write!(f, "{address} was removed by another program: put back"),
+            Self::NoPrimaryAddress { reason, .. } => write!(f, "no address to advertise from: {reason}"),
+            Self::LeaseExpired { address, .. } => {
+                write!(f, "the lease of {address} ended while this process was held up: put back")
+            }
             Self::AddressContested { address, .. } => {
                 write!(f, "{address} is removed by another program again and again: leaving the election for a while")
             }

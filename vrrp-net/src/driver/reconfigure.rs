@@ -133,7 +133,8 @@ impl Driver {
         let mut gone: Vec<Place> = gone.collect();
         let installed = managed.installed;
         // What was under way still is, but by the places as they are now.
-        let pending = managed.todo.iter().filter(|todo| todo.purpose == Purpose::Remove).map(|todo| anonymous(&todo.place));
+        let pending =
+            managed.todo.iter().filter(|todo| todo.purpose == Purpose::Remove).map(|todo| anonymous(&todo.place));
         let stays = |place: &Place| installed.is_some() && kept_at.contains(&(place.interface, place.address));
         gone.extend(pending.filter(|place| !stays(place)).collect::<Vec<_>>());
         let unfinished: BTreeSet<_> = managed
@@ -164,6 +165,7 @@ impl Driver {
         self.queue(id, Purpose::Renew, kept);
         let Some(managed) = self.managed.get_mut(&id) else { return };
         managed.renews = true;
+        managed.pass_began = sys::boottime_now();
         managed.spent = std::time::Duration::ZERO;
         managed.announce_installed |= adds;
         let refresh = managed.config.announcements.refresh;

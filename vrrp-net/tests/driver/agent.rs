@@ -170,6 +170,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut excluded, mut gate, mut preempt) = (0, None, Preempt::Immediately);
     let (mut peers, mut virtual_mac, mut tracking, mut version) = (Vec::new(), false, Vec::new(), None);
     let (mut label, mut scope, mut lease, mut source) = (None, None, Lease::Auto, None);
+    let (mut accept, mut link_delay) = (true, Duration::ZERO);
     let mut elsewhere: Vec<Address> = Vec::new();
     for word in words {
         match word.split_once('=') {
@@ -188,6 +189,8 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
                 let (address, name) = place.split_once('@').unwrap();
                 elsewhere.push(address.parse::<Address>().unwrap().on_interface(name).excluded());
             }
+            Some(("accept", "no")) => accept = false,
+            Some(("link-delay", millis)) => link_delay = Duration::from_millis(millis.parse().unwrap()),
             Some(("lease", "off")) => lease = Lease::Off,
             Some(("lease", seconds)) => lease = Lease::Fixed(seconds.parse().unwrap()),
             Some(("source", address)) => source = Some(address.parse().unwrap()),
@@ -204,10 +207,14 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (plain, special) = addresses.split_at(if label.is_some() || scope.is_some() { 0 } else { addresses.len() });
     let config = RouterConfig::new(interface, Vrid::new(vrid).unwrap(), plain.to_vec())
         .with_lease(lease)
+        .with_accept_mode(accept)
+        .with_link_delay(link_delay)
         .with_priority(Priority::new(priority).unwrap())
         .with_interval(Interval::from_centiseconds(interval).unwrap())
         .with_preempt(preempt)
         .with_tracking(tracking);
+    let family = addresses.first().map(|address| address.family());
+    let config = family.map_or(config.clone(), |family| config.clone().with_version(Version::V3(family)));
     let config = special.iter().fold(config, |config, address| {
         let address = Address::from(*address);
         let address = label.map_or(address.clone(), |label| address.clone().with_label(label));

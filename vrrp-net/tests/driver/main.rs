@@ -3,6 +3,7 @@
 mod addresses;
 mod agent;
 mod guarded;
+mod interfaces;
 mod network;
 mod promotion;
 mod reconfigure;

@@ -215,7 +215,10 @@ fn what_makes_it_another_virtual_router_is_refused_and_nothing_changes() {
         ("interface=lo 192.0.2.100", "refused: the interface cannot change from eth0 to lo"),
         ("vrid=52 192.0.2.100", "refused: the VRID cannot change from 51 to 52"),
         ("fe80::5e:100", "refused: the family cannot change from VRRPv3/IPv4 to VRRPv3/IPv6"),
-        ("192.0.2.100 mac=virtual", "refused: the virtual MAC interface cannot change from none to of the default name"),
+        (
+            "192.0.2.100 mac=virtual",
+            "refused: the virtual MAC interface cannot change from none to of the default name",
+        ),
         ("192.0.2.100 192.0.2.100", "refused: 192.0.2.100 is given twice"),
         ("192.0.2.1", "refused: 192.0.2.1 is the only address of eth0"),
         ("192.0.2.100 peer=192.0.2.1", "refused: 192.0.2.1"),
