@@ -1,5 +1,6 @@
 //! The driver: a [`VrrpRouter`] bound to the kernel, behind one file descriptor.
 
+mod accept;
 mod addresses;
 mod announce;
 mod event;
@@ -31,7 +32,7 @@ use self::managed::{Chore, Managed, Seat};
 pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
-use crate::netlink::{Monitor, Netlink};
+use crate::netlink::{DropTable, Monitor, Netlink};
 use crate::sysctl::Settings;
 use crate::tracking::HostView;
 use crate::{LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, sys};
@@ -86,6 +87,8 @@ pub struct Driver {
     guarded: Option<Guarded>,
     virtual_macs: Option<VirtualMacs>,
     settings: Settings,
+    /// What comes in for addresses that are not accepted is dropped there.
+    drop_table: Option<DropTable>,
     /// Interfaces on which the kernel does not delete addresses together.
     kept_apart: BTreeSet<IfIndex>,
     /// What virtual routers track of this host.
@@ -132,6 +135,7 @@ impl Driver {
             guarded: None,
             virtual_macs: None,
             settings: Settings::new(),
+            drop_table: None,
             kept_apart: BTreeSet::new(),
             view: HostView::new(),
         })

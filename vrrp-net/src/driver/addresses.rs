@@ -84,6 +84,11 @@ impl Driver {
     /// The addresses move here.
     pub(super) fn install(&mut self, id: RouterId) {
         self.keep_addresses_apart(id);
+        if let Err(error) = self.refuse_packets(id) {
+            self.events.push(DriverEvent::AddressRefused { router: id, error });
+            self.give_up_addresses(sys::boottime_now(), id);
+            return;
+        }
         let places = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return };
         if managed.installed.is_some() {
@@ -300,6 +305,7 @@ impl Driver {
         }
         if self.managed.get(&id).is_some_and(|managed| managed.installed.is_none()) {
             self.unguard(id);
+            self.accept_packets(id);
             self.lower_virtual_mac(id);
         }
         if announced {
@@ -309,7 +315,7 @@ impl Driver {
 
     /// An address cannot be had: the virtual router leaves, for longer each time, since every attempt takes the role from
     /// one that can serve. What would have followed, above all the announcement, must not happen.
-    fn give_up_addresses(&mut self, now: Instant, id: RouterId) {
+    pub(super) fn give_up_addresses(&mut self, now: Instant, id: RouterId) {
         let (Some(managed), Some(params)) = (self.managed.get_mut(&id), self.router.params(id).copied()) else {
             return;
         };

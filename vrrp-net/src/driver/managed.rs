@@ -1,6 +1,7 @@
 //! What the driver keeps of a virtual router beside the protocol's own state.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use vrrp_core::track::Tracked;
@@ -47,6 +48,8 @@ pub(super) struct Managed {
     pub(super) misplaced: Option<Instant>,
     /// Why it has no address to advertise from, as the application was last told.
     pub(super) no_primary_address: Option<String>,
+    /// The addresses that incoming packets are dropped for.
+    pub(super) dropped: BTreeSet<IpAddr>,
     /// Whether the lease goes on from the end of `todo`.
     pub(super) renews: bool,
     /// When the kernel may take back the addresses that it has; `None`: never.
@@ -122,6 +125,7 @@ impl Managed {
             removals: (0, Instant::ZERO),
             misplaced: None,
             no_primary_address: None,
+            dropped: BTreeSet::new(),
             renews: false,
             leased_until: None,
             pass_began: Instant::ZERO,

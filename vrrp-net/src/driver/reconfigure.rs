@@ -53,6 +53,12 @@ impl Driver {
         managed.rearm = true;
         self.update_primary_address(now, interface, id);
         self.move_addresses(id, &before, &had);
+        if self.managed.get(&id).is_some_and(|managed| managed.installed.is_some())
+            && let Err(error) = self.refuse_packets(id)
+        {
+            self.events.push(super::DriverEvent::AddressRefused { router: id, error });
+            self.give_up_addresses(now, id);
+        }
         if let Err(error) = self.set_up_sockets(interface) {
             self.interface_failed(interface, error);
         }

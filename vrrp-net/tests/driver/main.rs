@@ -1,5 +1,6 @@
 //! The driver on a real network: hosts of the lab run an agent that embeds it, driven by commands.
 
+mod accept;
 mod addresses;
 mod agent;
 mod guarded;
