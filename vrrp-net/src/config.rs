@@ -6,7 +6,7 @@ mod announcements;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vrrp_core::wire::{Authentication, ChecksumPolicy};
+use vrrp_core::wire::{Authentication, ChecksumAcceptance, ChecksumPolicy};
 use vrrp_core::{
     Addressing, Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid,
     Yield,
@@ -42,6 +42,10 @@ pub struct RouterConfig {
     pub(crate) addresses: Vec<Address>,
     pub(crate) authentication: Authentication,
     pub(crate) checksum: ChecksumPolicy,
+    pub(crate) accepted_checksum: ChecksumAcceptance,
+    pub(crate) strict_address_list: bool,
+    pub(crate) accept_mode: bool,
+    pub(crate) link_delay: Duration,
     pub(crate) lease: Lease,
     pub(crate) announcements: Announcements,
     pub(crate) gate: Option<Gate>,
@@ -89,6 +93,10 @@ impl RouterConfig {
             addresses: addresses.into_iter().map(Address::from).collect(),
             authentication: Authentication::None,
             checksum: ChecksumPolicy::Auto,
+            accepted_checksum: ChecksumAcceptance::Either,
+            strict_address_list: false,
+            accept_mode: true,
+            link_delay: Duration::ZERO,
             lease: Lease::Auto,
             announcements: Announcements::default(),
             gate: None,
@@ -141,6 +149,31 @@ impl RouterConfig {
     /// Which checksum to send in VRRPv3 over IPv4, where implementations disagree.
     pub fn with_checksum(self, checksum: ChecksumPolicy) -> Self {
         Self { checksum, ..self }
+    }
+
+    /// Which of the two checksums of VRRPv3 over IPv4 to accept; both unless set.
+    pub fn with_accepted_checksum(self, accepted: ChecksumAcceptance) -> Self {
+        Self { accepted_checksum: accepted, ..self }
+    }
+
+    /// Whether to drop VRRPv3 lists over IPv6 that do not start with a link-local address (RFC 9568 erratum 8300).
+    pub fn with_strict_address_list(self, strict: bool) -> Self {
+        Self { strict_address_list: strict, ..self }
+    }
+
+    /// Whether this host takes packets for the addresses while it is Active (`Accept_Mode`, RFC 9568 §6.1). True unless set:
+    /// what runs in this process is to be reached by them. The protocol's own default is false, for a router that only
+    /// forwards: then an nftables rule drops what comes in for them, but for IPv6 neighbour discovery (§6.4.3). An owner
+    /// (priority 255) always takes them.
+    pub fn with_accept_mode(self, accept: bool) -> Self {
+        Self { accept_mode: accept, ..self }
+    }
+
+    /// How long the interface must have been up again before the virtual router counts on it, so that one whose carrier comes
+    /// and goes does not take the role each time. Not at all unless set: but an interface that went down more than three
+    /// times within ten seconds is held down for a second, and twice as long each further time, up to thirty.
+    pub fn with_link_delay(self, delay: Duration) -> Self {
+        Self { link_delay: delay, ..self }
     }
 
     /// For how long the kernel keeps the addresses of a process that died.
@@ -257,6 +290,7 @@ impl RouterConfig {
             .with_hand_over(self.hand_over)
             .with_answer_rivals(self.answer_rivals)
             .with_learn_v2_interval(self.learn_v2_interval)
+            .with_accept_mode(self.accept_mode)
             .with_advert_interval(self.interval)?;
         Ok(match self.re_election {
             Some(period) => params.with_re_election(period),

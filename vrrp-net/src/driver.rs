@@ -1,5 +1,6 @@
 //! The driver: a [`VrrpRouter`] bound to the kernel, behind one file descriptor.
 
+mod accept;
 mod addresses;
 mod announce;
 mod conflict;
@@ -8,6 +9,7 @@ mod guard;
 mod links;
 mod managed;
 mod receive;
+mod reconfigure;
 mod seat;
 mod status;
 mod track;
@@ -28,10 +30,10 @@ use self::announce::Announcing;
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
-pub use self::status::{DriverStatus, RouterStatus};
+pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
-use crate::netlink::{Monitor, Netlink};
+use crate::netlink::{DropTable, Monitor, Netlink};
 use crate::sysctl::Settings;
 use crate::tracking::HostView;
 use crate::{LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, sys};
@@ -91,6 +93,8 @@ pub struct Driver {
     guarded: Option<Guarded>,
     virtual_macs: Option<VirtualMacs>,
     settings: Settings,
+    /// What comes in for addresses that are not accepted is dropped there.
+    drop_table: Option<DropTable>,
     /// Interfaces on which the kernel does not delete addresses together.
     kept_apart: BTreeSet<IfIndex>,
     /// What virtual routers track of this host.
@@ -138,6 +142,7 @@ impl Driver {
             guarded: None,
             virtual_macs: None,
             settings: Settings::new(),
+            drop_table: None,
             kept_apart: BTreeSet::new(),
             view: HostView::new(),
         })
@@ -491,6 +496,8 @@ fn router_config(config: &RouterConfig, params: Params, mtu: u32) -> VirtualRout
     let core = VirtualRouterConfig::new(config.vrid, params, config.advertised())
         .with_authentication(config.authentication)
         .with_checksum(config.checksum)
+        .with_accepted_checksum(config.accepted_checksum)
+        .with_strict_address_list(config.strict_address_list)
         .with_addressing(config.addressing.clone())
         .with_mtu(u16::try_from(mtu).unwrap_or(u16::MAX));
     match config.source {

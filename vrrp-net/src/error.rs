@@ -146,6 +146,19 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] vrrp_core::ConfigError),
 
+    /// A live change of what makes a virtual router the one that it is.
+    #[error(
+        "the {what} cannot change from {before} to {after} while it runs: remove the virtual router and add the other one"
+    )]
+    Fixed {
+        /// What would change.
+        what: &'static str,
+        /// What it is.
+        before: String,
+        /// What was asked for.
+        after: String,
+    },
+
     /// A virtual address that is the host's own.
     #[error(
         "{address} is the only address of {interface}: give the virtual router priority 255 if this host owns it, or the \
@@ -252,6 +265,7 @@ impl Error {
             | Self::BadName { .. }
             | Self::InterfaceExists { .. }
             | Self::Config(_)
+            | Self::Fixed { .. }
             | Self::OwnAddress { .. }
             | Self::AddressTaken { .. }
             | Self::Stopped

@@ -189,6 +189,11 @@ impl Interface {
         self.addresses.contains_key(&(address.address(), address.prefix_len()))
     }
 
+    /// This address with this prefix length, as the kernel last described it.
+    pub(crate) fn known(&self, address: VirtualAddr) -> Option<&InterfaceAddress> {
+        self.addresses.get(&(address.address(), address.prefix_len())).map(|(_, known)| known)
+    }
+
     /// Whether it has this address from elsewhere than from this crate.
     pub(crate) fn has_of_its_own(&self, address: IpAddr) -> bool {
         self.with_address(address).any(|known| known.protocol != Some(ADDRESS_MARK))
@@ -204,12 +209,26 @@ impl Interface {
         self.addresses.range((address, 0)..=(address, u8::MAX)).map(|(_, (_, known))| known)
     }
 
-    /// Whether this address, which somebody else put there for ever, is the only one of its family.
+    /// Whether this address, which somebody else put there for ever, is the only one of its family beside virtual ones.
     pub(crate) fn has_only(&self, address: IpAddr) -> bool {
-        let known = || self.addresses.values().map(|(_, known)| known);
-        let mut family = known().filter(|known| Family::of(known.address) == Family::of(address));
-        let is_own = |known: &InterfaceAddress| known.protocol != Some(ADDRESS_MARK) && known.lifetime.is_none();
-        family.next().is_some_and(|known| known.address == address && is_own(known)) && family.next().is_none()
+        let known = self.addresses.values().map(|(_, known)| known);
+        let own = known.filter(|known| known.protocol != Some(ADDRESS_MARK));
+        let mut family = own.filter(|known| Family::of(known.address) == Family::of(address));
+        family.next().is_some_and(|known| known.address == address && known.lifetime.is_none())
+            && family.next().is_none()
+    }
+
+    /// An address that could be advertised from (`wanted`, or any), but for duplicate address detection.
+    pub(crate) fn unready(&self, family: Family, wanted: Option<IpAddr>) -> Option<&InterfaceAddress> {
+        let link_local = |address| match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        self.addresses.values().map(|(_, known)| known).find(|known| {
+            let is_it = wanted.is_none_or(|wanted| wanted == known.address);
+            let unready = known.tentative || known.duplicate;
+            is_it && unready && Family::of(known.address) == family && link_local(known.address)
+        })
     }
 
     /// The address to advertise from: the first one of the family that is not `excluded`, over IPv6 a link-local one

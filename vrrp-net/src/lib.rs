@@ -77,7 +77,10 @@ mod watch;
 #[cfg(feature = "tokio")]
 pub use crate::tokio::AsyncDriver;
 pub use config::{Address, Announcements, RouterConfig, VirtualMac};
-pub use driver::{ADDRESS_MARK, Driver, DriverEvent, DriverStatus, RouterStatus};
+pub use driver::{
+    ADDRESS_MARK, AddressStatus, Driver, DriverEvent, DriverStatus, LastAdvert, LastTransition, RouterCounters,
+    RouterStatus,
+};
 pub use error::{Capability, Error};
 pub use guardian::Guardian;
 pub use lease::Lease;

@@ -31,6 +31,9 @@ const LONGEST_FAULT_HOLD: Duration = Duration::from_secs(600);
 /// Renewals may take this part of the time.
 const RENEWAL_SHARE: u32 = 100;
 
+/// The kernel counts in seconds, and may be so much early.
+const EARLY_EXPIRY: Duration = Duration::from_millis(100);
+
 /// Another program that removes addresses this often in this time is given way to.
 const REMOVALS_ALLOWED: u32 = 5;
 const REMOVAL_WINDOW: Duration = Duration::from_secs(60);
@@ -43,10 +46,15 @@ impl Driver {
         places: &[Place],
         id: Option<RouterId>,
     ) -> Result<(), Error> {
+        self.check_peers(config)?;
         let mut seen = BTreeSet::new();
         for place in places {
             let address = place.address.address();
             let Some(interface) = self.interfaces.get(&place.interface) else { continue };
+            let configured = place.number.and_then(|number| config.addresses.get(number));
+            if let (Some(configured), Some(index)) = (configured, interface.index()) {
+                configured.request(index, config.virtual_mac.is_some()).check()?;
+            }
             if !config.priority.is_owner() && interface.has_only(address) {
                 return Err(Error::OwnAddress { address, interface: interface.name.clone() });
             }
@@ -62,12 +70,34 @@ impl Driver {
         Ok(())
     }
 
+    /// A router that is its own peer would hear nobody.
+    fn check_peers(&self, config: &RouterConfig) -> Result<(), Error> {
+        let Some(peers) = config.addressing.sources() else { return Ok(()) };
+        let interface = self.interfaces.values().find(|interface| interface.name == config.interface);
+        let own = peers.iter().find(|peer| interface.is_some_and(|it| it.has_of_its_own(**peer)));
+        match own {
+            Some(own) => Err(Error::Config(vrrp_core::ConfigError::OwnAddressAsPeer(config.vrid, *own))),
+            None => Ok(()),
+        }
+    }
+
     /// The addresses move here.
     pub(super) fn install(&mut self, id: RouterId) {
         self.keep_addresses_apart(id);
+        if let Err(error) = self.refuse_packets(id) {
+            self.events.push(DriverEvent::AddressRefused { router: id, error });
+            self.give_up_addresses(sys::boottime_now(), id);
+            return;
+        }
         let places = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return };
-        managed.installed = Some(sys::boottime_now());
+        if managed.installed.is_some() {
+            // Another list was given to an Active, which has been queued.
+            return;
+        }
+        let now = sys::boottime_now();
+        managed.installed = Some(now);
+        managed.pass_began = now;
         managed.renews = true;
         managed.spent = Duration::ZERO;
         // The last intent wins: what was to be removed stays, unless it was not ours to have.
@@ -94,6 +124,7 @@ impl Driver {
     pub(super) fn renew_lease(&mut self, id: RouterId) {
         let places = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return };
+        managed.pass_began = sys::boottime_now();
         managed.renews = true;
         managed.spent = Duration::ZERO;
         self.queue(id, Purpose::Renew, places);
@@ -101,30 +132,28 @@ impl Driver {
 
     /// Puts back what another program removed from an interface.
     pub(super) fn restore_addresses(&mut self, now: Instant, token: u64) {
-        let Some(interface) = self.interfaces.get(&token) else { return };
-        let mut missing: BTreeSet<RouterId> = BTreeSet::new();
-        for ((_, address), id) in
-            self.owners.range((token, std::net::Ipv4Addr::UNSPECIFIED.into())..).take_while(|((at, _), _)| *at == token)
-        {
-            let Some(managed) = self.managed.get(id) else { continue };
-            let there = managed.places.iter().all(|place| {
-                place.interface != token || place.address.address() != *address || interface.has(place.address)
-            });
-            if managed.installed.is_some() && managed.todo.is_empty() && !there {
-                missing.insert(*id);
-            }
-        }
-        for id in missing {
+        let first = (token, std::net::Ipv4Addr::UNSPECIFIED.into());
+        let here = self.owners.range(first..).take_while(|((at, _), _)| *at == token);
+        let ids: BTreeSet<RouterId> = here.map(|(_, id)| *id).collect();
+        for id in ids {
             self.restore(now, token, id);
         }
     }
 
     fn restore(&mut self, now: Instant, token: u64, id: RouterId) {
+        if self.managed.get(&id).is_none_or(|managed| managed.installed.is_none() || !managed.todo.is_empty()) {
+            return;
+        }
         let own = self.own_places(id);
         let (Some(managed), Some(interface)) = (self.managed.get_mut(&id), self.interfaces.get(&token)) else { return };
         let missing: Vec<Place> =
             own.into_iter().filter(|place| place.interface == token && !interface.has(place.address)).collect();
         let Some(first) = missing.first() else { return };
+        if managed.leased_until.is_some_and(|until| now + EARLY_EXPIRY >= until) {
+            // This process was held up for so long that the kernel took them; the renewal is due too.
+            self.queue(id, Purpose::Relet, missing);
+            return;
+        }
         let (count, since) = managed.removals;
         managed.removals = if now < since + REMOVAL_WINDOW { (count + 1, since) } else { (1, now) };
         if managed.removals.0 > REMOVALS_ALLOWED {
@@ -136,7 +165,7 @@ impl Driver {
         self.queue(id, Purpose::Restore, missing);
     }
 
-    fn queue(&mut self, id: RouterId, purpose: Purpose, places: Vec<Place>) {
+    pub(super) fn queue(&mut self, id: RouterId, purpose: Purpose, places: Vec<Place>) {
         let Some(managed) = self.managed.get_mut(&id) else { return };
         managed.todo.extend(places.into_iter().map(|place| Todo { purpose, place }));
         if !self.busy.contains(&id) {
@@ -201,7 +230,7 @@ impl Driver {
         let address = todo.place.address;
         Some(match todo.purpose {
             Purpose::Remove => AddressChange::Remove { interface, address },
-            Purpose::Install | Purpose::Renew | Purpose::Restore => {
+            Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet => {
                 let managed = self.managed.get(&id)?;
                 let configured = todo.place.number.and_then(|number| managed.config.addresses.get(number));
                 let request = match configured {
@@ -230,7 +259,8 @@ impl Driver {
             (Purpose::Remove, Ok(())) => {}
             (Purpose::Remove, Err(error)) => self.events.push(DriverEvent::AddressRefused { router: id, error }),
             // A refusal before has undone all of it.
-            (Purpose::Install | Purpose::Renew | Purpose::Restore, _) if managed.installed.is_none() => {}
+            (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet, _)
+                if managed.installed.is_none() => {}
             (Purpose::Install, Ok(())) => {
                 managed.spent += cost;
                 if managed.announce_installed && managed.config.announcements.repeat > 0 {
@@ -242,7 +272,11 @@ impl Driver {
                 self.events.push(DriverEvent::AddressRestored { router: id, address });
                 self.announce_place(todo.place);
             }
-            (Purpose::Install | Purpose::Renew | Purpose::Restore, Err(error)) => {
+            (Purpose::Relet, Ok(())) => {
+                self.events.push(DriverEvent::LeaseExpired { router: id, address });
+                self.announce_place(todo.place);
+            }
+            (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet, Err(error)) => {
                 self.events.push(DriverEvent::AddressRefused { router: id, error });
                 self.give_up_addresses(now, id);
             }
@@ -260,6 +294,8 @@ impl Driver {
         if let Some(installed) = managed.installed.filter(|_| renews) {
             managed.refusals = 0;
             managed.cost = std::mem::take(&mut managed.spent);
+            let began = managed.pass_began;
+            managed.leased_until = lease.map(|(lifetime, _)| began + Duration::from_secs(lifetime.get().into()));
             if let Some((_, period)) = lease {
                 self.chores.insert((now + period, Chore::RenewLease(id, installed)));
             }
@@ -269,6 +305,7 @@ impl Driver {
         }
         if self.managed.get(&id).is_some_and(|managed| managed.installed.is_none()) {
             self.unguard(id);
+            self.accept_packets(id);
             self.lower_virtual_mac(id);
         }
         if announced {
@@ -278,7 +315,7 @@ impl Driver {
 
     /// An address cannot be had: the virtual router leaves, for longer each time, since every attempt takes the role from
     /// one that can serve. What would have followed, above all the announcement, must not happen.
-    fn give_up_addresses(&mut self, now: Instant, id: RouterId) {
+    pub(super) fn give_up_addresses(&mut self, now: Instant, id: RouterId) {
         let (Some(managed), Some(params)) = (self.managed.get_mut(&id), self.router.params(id).copied()) else {
             return;
         };

@@ -34,6 +34,13 @@ pub enum DriverEvent {
         /// What it waits for the end of.
         faults: Faults,
     },
+    /// A virtual router has no address to advertise from, and cannot take part until its interface has one.
+    NoPrimaryAddress {
+        /// Which virtual router.
+        router: RouterId,
+        /// Why, with the interface: IPv6 is disabled on it, duplicate address detection is under way.
+        reason: String,
+    },
     /// Something an operator should know.
     Alarm {
         /// Which virtual router.
@@ -50,6 +57,14 @@ pub enum DriverEvent {
     },
     /// Another program removed an address of the Active: it has been put back and announced.
     AddressRestored {
+        /// Which virtual router.
+        router: RouterId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The lease of an address ended while this process was held up, but no other router took over: the address has been put
+    /// back and announced.
+    LeaseExpired {
         /// Which virtual router.
         router: RouterId,
         /// The address.
@@ -102,6 +117,13 @@ pub enum DriverEvent {
         /// What the kernel said.
         error: Error,
     },
+    /// What a virtual router tracks cannot be looked at.
+    TrackingFailed {
+        /// Which virtual router.
+        router: RouterId,
+        /// What the kernel said.
+        error: Error,
+    },
     /// An interface that was created anew cannot be used.
     InterfaceFailed {
         /// Its name.
@@ -121,10 +143,13 @@ impl DriverEvent {
             | Self::Alarm { router, .. }
             | Self::AddressRefused { router, .. }
             | Self::AddressRestored { router, .. }
+            | Self::NoPrimaryAddress { router, .. }
+            | Self::LeaseExpired { router, .. }
             | Self::AddressContested { router, .. }
             | Self::AddressMisplaced { router, .. }
             | Self::AddressConflict { router, .. }
             | Self::NotGuarded { router, .. }
+            | Self::TrackingFailed { router, .. }
             | Self::SendFailed { router, .. } => Some(*router),
             Self::InterfaceFailed { .. } | Self::GuardianLost | Self::SettingRefused { .. } => None,
         }
@@ -145,6 +170,10 @@ impl fmt::Display for DriverEvent {
             }
             Self::Alarm { alarm, .. } => alarm.fmt(f),
             Self::AddressRestored { address, .. } => write!(f, "{address} was removed by another program: put back"),
+            Self::NoPrimaryAddress { reason, .. } => write!(f, "no address to advertise from: {reason}"),
+            Self::LeaseExpired { address, .. } => {
+                write!(f, "the lease of {address} ended while this process was held up: put back")
+            }
             Self::AddressContested { address, .. } => {
                 write!(f, "{address} is removed by another program again and again: leaving the election for a while")
             }
@@ -165,6 +194,7 @@ impl fmt::Display for DriverEvent {
             Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } | Self::SettingRefused { error } => {
                 error.fmt(f)
             }
+            Self::TrackingFailed { error, .. } => write!(f, "cannot look at what is tracked: {error}"),
             Self::InterfaceFailed { interface, error } => write!(f, "{interface} cannot be used: {error}"),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vrrp_core::{Event, Fault, IfIndex, Instant, RouterId};
+use vrrp_core::{Event, Family, Fault, IfIndex, Instant, RouterId};
 
 use super::event::DriverEvent;
 use super::managed::Chore;
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::interface::Interface;
 use crate::netlink::{Change, InterfaceAddress, Link};
 use crate::sys;
+use crate::sysctl::Setting;
 
 /// Most netlink messages that are read in one turn.
 const CHANGES_PER_TURN: usize = 256;
@@ -98,7 +99,7 @@ impl Driver {
                 self.attach(now, token);
             } else if interface.name != link.name && interface.index() == Some(link.index) {
                 // It has another name now, so it is no longer the interface that was configured.
-                self.detach(now, token);
+                self.renamed(now, token);
             } else if interface.index() == Some(link.index) {
                 let was_at = interface.mac();
                 // What was reported may be older than what was last read: only what is now counts.
@@ -148,7 +149,10 @@ impl Driver {
         self.interfaces.retain(|token, interface| {
             let from = (*token, IpAddr::from([0, 0, 0, 0]));
             let has_addresses = owners.range(from..).next().is_some_and(|((at, _), _)| at == token);
-            has_addresses || !interface.routers.is_empty()
+            let is_cleared = self.managed.values().any(|managed| {
+                managed.sender == *token || managed.todo.iter().any(|todo| todo.place.interface == *token)
+            });
+            has_addresses || !interface.routers.is_empty() || is_cleared
         });
     }
 
@@ -179,7 +183,7 @@ impl Driver {
     }
 
     /// Tells of an interface that cannot be used; one that is gone has its own message.
-    fn interface_failed(&mut self, token: u64, error: Error) {
+    pub(super) fn interface_failed(&mut self, token: u64, error: Error) {
         let Some(interface) = self.interfaces.get(&token) else { return };
         let gone = interface.index().is_none_or(|index| self.netlink.link(index).is_err());
         if !gone {
@@ -195,6 +199,16 @@ impl Driver {
         self.take_out(now, token);
         self.rebind(token, None);
         self.drop_virtual_macs(token);
+    }
+
+    /// The interface is there still, with the addresses, but it is not the one that was configured any more.
+    fn renamed(&mut self, now: Instant, token: u64) {
+        self.take_out(now, token);
+        while self.managed.values().any(|managed| managed.todo.iter().any(|todo| todo.place.interface == token)) {
+            self.change_addresses();
+        }
+        self.perform();
+        self.detach(now, token);
     }
 
     /// Its routers cannot use the interface. What they had on it went with it, and what follows must not find another
@@ -229,7 +243,7 @@ impl Driver {
                 interface.went_down(now);
                 self.report(now, token, Event::Fault(Fault::Link));
             }
-            (false, true) => match interface.hold() {
+            (false, true) => match self.hold(token) {
                 hold if hold.is_zero() => self.link_is_up(now, token),
                 hold => {
                     self.chores.insert((now + hold, Chore::LinkUp(token)));
@@ -237,6 +251,13 @@ impl Driver {
             },
             (true, true) | (false, false) => {}
         }
+    }
+
+    /// How long an interface must have been up before it is used again.
+    fn hold(&self, token: u64) -> Duration {
+        let Some(interface) = self.interfaces.get(&token) else { return Duration::ZERO };
+        let configs = interface.routers.iter().filter_map(|id| Some(&self.managed.get(id)?.config));
+        configs.map(|config| config.link_delay).fold(interface.hold(), Duration::max)
     }
 
     /// The interface can be used again, if it still can. One that went down meanwhile has a later hold-down to its name.
@@ -271,16 +292,58 @@ impl Driver {
     pub(super) fn update_primary_address(&mut self, now: Instant, token: u64, id: RouterId) {
         let (Some(interface), Some(managed)) = (self.interfaces.get(&token), self.managed.get(&id)) else { return };
         let current = self.router.params(id).and_then(|params| params.primary_address());
-        let owner = managed.config.priority.is_owner();
-        let primary = interface.primary_address(managed.config.family(), current, |address| {
+        let (owner, source) = (managed.config.priority.is_owner(), managed.config.source);
+        let primary = interface.primary_address(managed.config.family(), source.or(current), |address| {
             let virtual_address = self.owners.contains_key(&(token, address.address));
-            address.protocol == Some(ADDRESS_MARK) || (!owner && virtual_address)
+            let marked = address.protocol == Some(ADDRESS_MARK);
+            marked || (!owner && virtual_address) || source.is_some_and(|source| source != address.address)
         });
+        let mut reason = None;
         if primary != current || current.is_none() {
-            // The address is of the router's family, and the router is there.
-            let _ = self.router.set_primary_address(now, id, primary);
-            if let Some(managed) = self.managed.get_mut(&id) {
-                managed.rearm = true;
+            // The address is of the router's family, and the router is there; but it may be that of a peer.
+            let refused = self.router.set_primary_address(now, id, primary).err();
+            let usable = self.router.params(id).is_some_and(|params| params.primary_address().is_some());
+            if !usable {
+                reason = Some(refused.map_or_else(|| self.why_no_address(token, id), |error| error.to_string()));
+            }
+        }
+        let is_there = self.interfaces.get(&token).is_some_and(|interface| interface.index().is_some());
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        managed.rearm |= primary != current;
+        if managed.no_primary_address != reason {
+            managed.no_primary_address.clone_from(&reason);
+            // That it is not there at all has its own message.
+            if let Some(reason) = reason.filter(|_| is_there) {
+                self.events.push(DriverEvent::NoPrimaryAddress { router: id, reason });
+            }
+        }
+    }
+
+    /// Why a virtual router has no address to advertise from.
+    fn why_no_address(&mut self, token: u64, id: RouterId) -> String {
+        let (Some(interface), Some(managed)) = (self.interfaces.get(&token), self.managed.get(&id)) else {
+            return String::new();
+        };
+        let (name, family) = (&interface.name, managed.config.family());
+        let Some(index) = interface.index() else { return format!("there is no interface {name}") };
+        let mut v6_off = || self.netlink.setting(index, Setting::DisableIpv6).is_ok_and(|value| value == Some(1));
+        if family == Family::V6 && v6_off() {
+            return format!("IPv6 is disabled on {name}: set net.ipv6.conf.{name}.disable_ipv6 to 0");
+        }
+        if let Some(unready) = interface.unready(family, managed.config.source) {
+            let address = unready.address;
+            return match unready.duplicate {
+                true => format!("{address} of {name} is another host's too: duplicate address detection has failed"),
+                false => format!("{address} of {name} is not ready: duplicate address detection is under way"),
+            };
+        }
+        match (managed.config.source, family) {
+            (Some(source), _) => format!("{name} does not have {source}, which is to be advertised from"),
+            (None, Family::V4) => format!("{name} has no IPv4 address but virtual ones: give it one of its own"),
+            (None, Family::V6) => {
+                format!(
+                    "{name} has no link-local IPv6 address but virtual ones (RFC 9568 5.1.2.1): give it one of fe80::/64"
+                )
             }
         }
     }

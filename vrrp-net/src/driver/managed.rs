@@ -1,6 +1,7 @@
 //! What the driver keeps of a virtual router beside the protocol's own state.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use vrrp_core::track::Tracked;
@@ -45,8 +46,16 @@ pub(super) struct Managed {
     pub(super) removals: (u32, Instant),
     /// When the application was last told of an address that is here but should not be.
     pub(super) misplaced: Option<Instant>,
+    /// Why it has no address to advertise from, as the application was last told.
+    pub(super) no_primary_address: Option<String>,
+    /// The addresses that incoming packets are dropped for.
+    pub(super) dropped: BTreeSet<IpAddr>,
     /// Whether the lease goes on from the end of `todo`.
     pub(super) renews: bool,
+    /// When the kernel may take back the addresses that it has; `None`: never.
+    pub(super) leased_until: Option<Instant>,
+    /// When the pass began that sets all of them.
+    pub(super) pass_began: Instant,
     /// What it last cost the kernel to set all addresses, and what it has cost in this pass.
     pub(super) cost: Duration,
     pub(super) spent: Duration,
@@ -88,6 +97,8 @@ pub(super) enum Purpose {
     Renew,
     /// Somebody else removed it.
     Restore,
+    /// The kernel removed it at the end of its lease.
+    Relet,
     /// It moves away.
     Remove,
 }
@@ -113,7 +124,11 @@ impl Managed {
             send_failing: None,
             removals: (0, Instant::ZERO),
             misplaced: None,
+            no_primary_address: None,
+            dropped: BTreeSet::new(),
             renews: false,
+            leased_until: None,
+            pass_began: Instant::ZERO,
             cost: Duration::ZERO,
             spent: Duration::ZERO,
             rival_round: false,

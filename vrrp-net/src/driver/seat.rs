@@ -101,7 +101,13 @@ impl Driver {
             let least_ttl = least_ttl.min().unwrap_or(vrrp_core::wire::TTL);
             socket.set_filter(&ReceiveFilter::from(plausible.with_least_ttl(least_ttl)))?;
             if multicast {
-                socket.join()?;
+                // Without an address there may be no group to join, as where IPv6 is disabled; it is joined with the address.
+                let has_address =
+                    ids().any(|id| self.router.params(*id).is_some_and(|it| it.primary_address().is_some()));
+                match socket.join() {
+                    Err(error) if has_address => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
             } else {
                 socket.leave()?;
             }

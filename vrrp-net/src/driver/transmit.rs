@@ -106,6 +106,7 @@ impl Driver {
 
     /// Nobody hears this router. Once the others must have taken over, it leaves the election (fails safe).
     fn send_failed(&mut self, id: RouterId, error: io::Error) {
+        self.router.count_send_failed(id);
         let now = sys::boottime_now();
         let (Some(managed), Some(params)) = (self.managed.get_mut(&id), self.router.params(id)) else { return };
         // A queue that is full for a moment is empty before the others miss anything.

@@ -75,7 +75,7 @@ impl AddressRequest {
 
     /// Whether it can be asked for. The kernel passes over what a family does not have, so it would not be there as
     /// configured.
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |problem: &str| Err(Error::BadAddress { address: self.address, problem: problem.to_owned() });
         if self.peer.is_some_and(|peer| Family::of(peer) != self.address.family()) {
             return refuse("its peer is of the other family");

@@ -7,6 +7,7 @@
 mod address;
 mod address_parts;
 mod attribute;
+mod drop_table;
 mod link;
 mod monitor;
 mod neighbor;
@@ -28,6 +29,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 pub use self::address::{AddressChange, AddressRequest, InterfaceAddress};
 pub use self::address_parts::{Broadcast, Label, Preferred, Scope};
 use self::attribute::{Attributes, Message, Messages, u32_at};
+pub(crate) use self::drop_table::DropTable;
 pub use self::link::{BridgePortFlags, Link, VethEnd};
 pub(crate) use self::link::{indexed, mac_text};
 pub use self::monitor::{Change, Monitor};

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use vrrp_net::lab::{Host, Process};
+use vrrp_net::netlink::{Label, Scope};
 use vrrp_net::tracking::{Source, TrackedInterface};
 use vrrp_net::vrrp_core::track::Impact;
 use vrrp_net::vrrp_core::{
     Addressing, After, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
 };
-use vrrp_net::{Address, Driver, DriverEvent, DriverThread, Guardian, RouterConfig, ThreadOptions, VirtualMac};
+use vrrp_net::{Address, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac};
 
 use super::PATIENCE;
 
@@ -134,6 +135,22 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
             let config = config(words);
             routers.push(thread.with(|driver| driver.add(config)).unwrap().unwrap());
         }
+        "try-add" => {
+            let config = config(words);
+            match thread.with(|driver| driver.add(config)).unwrap() {
+                Ok(id) => routers.push(id),
+                Err(error) => println!("refused: {error}"),
+            }
+        }
+        // Of the first one.
+        "reconfigure" => {
+            let config = config(words);
+            match thread.with(move |driver| driver.reconfigure(first.unwrap(), config)).unwrap() {
+                Ok(before) => println!("reconfigured from {:?}", before.addresses()),
+                Err(error) => println!("refused: {error}"),
+            }
+        }
+        "remove" => thread.with(move |driver| driver.remove(first.unwrap())).unwrap().unwrap(),
         "group" => {
             let members = routers.clone();
             thread.with(move |driver| driver.add_group(&members)).unwrap().unwrap();
@@ -152,6 +169,9 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut interface, mut vrid, mut priority, mut interval) = ("eth0", 51, 100, 100);
     let (mut excluded, mut gate, mut preempt) = (0, None, Preempt::Immediately);
     let (mut peers, mut virtual_mac, mut tracking, mut version) = (Vec::new(), false, Vec::new(), None);
+    let (mut label, mut scope, mut lease, mut source) = (None, None, Lease::Auto, None);
+    let (mut accept, mut link_delay) = (true, Duration::ZERO);
+    let mut elsewhere: Vec<Address> = Vec::new();
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -163,6 +183,17 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(("gate", millis)) => gate = Some(Duration::from_millis(millis.parse().unwrap())),
             Some(("peer", address)) => peers.push(address.parse().unwrap()),
             Some(("mac", "virtual")) => virtual_mac = true,
+            Some(("label", name)) => label = Some(name.parse::<Label>().unwrap()),
+            Some(("scope", number)) => scope = Some(Scope::Other(number.parse().unwrap())),
+            Some(("elsewhere", place)) => {
+                let (address, name) = place.split_once('@').unwrap();
+                elsewhere.push(address.parse::<Address>().unwrap().on_interface(name).excluded());
+            }
+            Some(("accept", "no")) => accept = false,
+            Some(("link-delay", millis)) => link_delay = Duration::from_millis(millis.parse().unwrap()),
+            Some(("lease", "off")) => lease = Lease::Off,
+            Some(("lease", seconds)) => lease = Lease::Fixed(seconds.parse().unwrap()),
+            Some(("source", address)) => source = Some(address.parse().unwrap()),
             Some(("track", name)) => {
                 let impact = Impact::Weight(-60);
                 tracking.push(Source::Interface(TrackedInterface { name: name.to_owned(), impact, inverted: false }));
@@ -172,11 +203,25 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(other) => panic!("no setting {other:?}"),
         }
     }
-    let config = RouterConfig::new(interface, Vrid::new(vrid).unwrap(), addresses)
+    // The first address is what the family follows from; those with more to say are added one by one.
+    let (plain, special) = addresses.split_at(if label.is_some() || scope.is_some() { 0 } else { addresses.len() });
+    let config = RouterConfig::new(interface, Vrid::new(vrid).unwrap(), plain.to_vec())
+        .with_lease(lease)
+        .with_accept_mode(accept)
+        .with_link_delay(link_delay)
         .with_priority(Priority::new(priority).unwrap())
         .with_interval(Interval::from_centiseconds(interval).unwrap())
         .with_preempt(preempt)
         .with_tracking(tracking);
+    let family = addresses.first().map(|address| address.family());
+    let config = family.map_or(config.clone(), |family| config.clone().with_version(Version::V3(family)));
+    let config = special.iter().fold(config, |config, address| {
+        let address = Address::from(*address);
+        let address = label.map_or(address.clone(), |label| address.clone().with_label(label));
+        config.with_address(scope.map_or(address.clone(), |scope| address.clone().with_scope(scope)))
+    });
+    let config = elsewhere.into_iter().fold(config, RouterConfig::with_address);
+    let config = source.map_or(config.clone(), |source| config.clone().with_source(source));
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
     let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };
     let config = match version {

@@ -1,11 +1,15 @@
 //! The driver on a real network: hosts of the lab run an agent that embeds it, driven by commands.
 
+mod accept;
 mod addresses;
 mod agent;
 mod guarded;
 mod neighbors;
+mod interfaces;
 mod network;
 mod promotion;
+mod reconfigure;
+mod refusals;
 
 use std::io::Write as _;
 use std::net::IpAddr;
