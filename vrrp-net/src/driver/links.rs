@@ -179,7 +179,7 @@ impl Driver {
     }
 
     /// Tells of an interface that cannot be used; one that is gone has its own message.
-    fn interface_failed(&mut self, token: u64, error: Error) {
+    pub(super) fn interface_failed(&mut self, token: u64, error: Error) {
         let Some(interface) = self.interfaces.get(&token) else { return };
         let gone = interface.index().is_none_or(|index| self.netlink.link(index).is_err());
         if !gone {
