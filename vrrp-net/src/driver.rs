@@ -26,11 +26,12 @@ use vrrp_core::{
     VirtualRouterConfig, VrrpRouter,
 };
 
-use self::announce::Announcing;
+use self::announce::{Announcing, Unannounced};
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
 pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
+use self::transmit::Outbox;
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
 use crate::netlink::{DropTable, Monitor, Netlink};
@@ -82,14 +83,19 @@ pub struct Driver {
     busy: VecDeque<RouterId>,
     /// Announcements that are under way.
     announcing: VecDeque<Announcing>,
+    /// Their packets, and those of addresses that have just been installed.
+    unannounced: VecDeque<Unannounced>,
+    /// Until when the queue for them is taken to be full.
+    full_until: Option<Instant>,
     /// Until when nothing is announced on an interface.
     quiet: BTreeMap<u64, Instant>,
     /// When another host last claimed an address.
     conflicts: BTreeMap<(u64, IpAddr), Instant>,
     events: Vec<DriverEvent>,
     receive_buffer: ReceiveBuffer,
-    /// The copies of the advertisement that is being sent.
-    outbox: Vec<(vrrp_core::Outgoing, Vec<u8>)>,
+    outbox: Outbox,
+    /// Interfaces whose sockets do not let in yet what they should.
+    unfiltered: BTreeSet<u64>,
     guarded: Option<Guarded>,
     virtual_macs: Option<VirtualMacs>,
     settings: Settings,
@@ -134,11 +140,14 @@ impl Driver {
             batch: addresses::LARGEST_BATCH,
             busy: VecDeque::new(),
             announcing: VecDeque::new(),
+            unannounced: VecDeque::new(),
+            full_until: None,
             quiet: BTreeMap::new(),
             conflicts: BTreeMap::new(),
             events: Vec::new(),
             receive_buffer: ReceiveBuffer::new(),
-            outbox: Vec::new(),
+            outbox: Outbox::new(),
+            unfiltered: BTreeSet::new(),
             guarded: None,
             virtual_macs: None,
             settings: Settings::new(),
@@ -150,6 +159,9 @@ impl Driver {
 
     /// Adds a virtual router and starts it. An interface that is down or has no address is no error: the router takes
     /// part once it can.
+    ///
+    /// What follows is done by the next [`process`](Self::process), for all that were added before it together; the
+    /// descriptor is readable at once.
     ///
     /// Its addresses that are on the interface already were left there by a process that died, and are removed; unless
     /// this host is their owner (priority 255).
@@ -172,10 +184,13 @@ impl Driver {
         };
         let token = self.managed.get(&id).map(|managed| managed.interface).unwrap_or_default();
         self.update_primary_address(now, token, id);
-        if let Err(error) = self.set_up_sockets(token).and_then(|()| self.follow_sources(id)) {
+        if let Err(error) = self.join_group(id).and_then(|()| self.follow_sources(id)) {
             self.remove(id)?;
             return Err(error);
         }
+        // Once for all that are added together.
+        self.unfiltered.insert(token);
+        self.keep_addresses_apart(id);
         if self.interfaces.get(&token).is_some_and(|interface| !interface.reported_usable) {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
@@ -184,7 +199,7 @@ impl Driver {
         if !faults.is_empty() {
             self.events.push(DriverEvent::Waiting { router: id, faults });
         }
-        self.finish_turn()?;
+        self.arm_at(now, now)?;
         Ok(id)
     }
 
@@ -372,6 +387,7 @@ impl Driver {
     pub fn process(&mut self) -> Result<Vec<DriverEvent>, Error> {
         #[cfg(feature = "auth-hmac")]
         self.tell_time(sys::boottime_now());
+        self.set_filters();
         // Adverts come before timers: a process that was held up must read what happened before it acts on a timer.
         self.read_ready()?;
         let now = sys::boottime_now();
@@ -424,6 +440,7 @@ impl Driver {
 
     /// Carries out what the protocol wants done, and sets the timer for what it wants next.
     fn finish_turn(&mut self) -> Result<(), Error> {
+        self.set_filters();
         self.perform();
         self.change_addresses();
         // What came of that.
@@ -448,7 +465,13 @@ impl Driver {
         let chore = self.chores.first().map(|(at, _)| *at);
         let next =
             [self.router.poll_timeout(), chore, at_once, self.next_announcement(now)].into_iter().flatten().min();
-        let Some(next) = next else { return Ok(()) };
+        match next {
+            Some(next) => self.arm_at(now, next),
+            None => Ok(()),
+        }
+    }
+
+    fn arm_at(&mut self, now: Instant, next: Instant) -> Result<(), Error> {
         if self.armed.is_some_and(|armed| armed > now && armed <= next) {
             return Ok(());
         }

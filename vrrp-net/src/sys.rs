@@ -1341,8 +1341,16 @@ impl<'a> Parcel<'a> {
 /// Send as many of the first [`BATCH`] parcels as the kernel takes. Returns how many these were; the error is that of the
 /// first one.
 pub(crate) fn send_batch(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::Result<usize> {
+    match parcels.len() {
+        // Most are alone, and need not pay for the room of many.
+        0 | 1 => send_parcels::<1>(socket, parcels),
+        _ => send_parcels::<BATCH>(socket, parcels),
+    }
+}
+
+fn send_parcels<const ROOM: usize>(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::Result<usize> {
     // SAFETY: these are integers and pointers, for which zero and null are values.
-    let (mut headers, mut parts): ([libc::mmsghdr; BATCH], [[libc::iovec; 2]; BATCH]) = unsafe { mem::zeroed() };
+    let (mut headers, mut parts): ([libc::mmsghdr; ROOM], [[libc::iovec; 2]; ROOM]) = unsafe { mem::zeroed() };
     for ((header, parts), parcel) in headers.iter_mut().zip(&mut parts).zip(parcels) {
         for (part, octets) in parts.iter_mut().zip(&parcel.parts) {
             *part = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
@@ -1361,7 +1369,7 @@ pub(crate) fn send_batch(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::
             header.msg_hdr.msg_controllen = parcel.ancillary.length;
         }
     }
-    let count = libc::c_uint::try_from(parcels.len().min(BATCH)).unwrap_or_default();
+    let count = libc::c_uint::try_from(parcels.len().min(ROOM)).unwrap_or_default();
     // SAFETY: there are at least `count` headers, whose parts, addresses and ancillary data are as long as they say and
     // outlive the call; the kernel only reads them, whatever the type of the pointers.
     let sent = unsafe {
