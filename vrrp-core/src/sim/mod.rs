@@ -161,10 +161,11 @@ impl Sim {
             true => vec![virtual_address(version.family(), lan.0, setup.vrid)],
             false => setup.addresses,
         };
-        let Setup { vrid, authentication, checksum, lease, .. } = setup;
+        let Setup { vrid, authentication, checksum, addressing, lease, .. } = setup;
         let config = VirtualRouterConfig::new(vrid, params, addresses)
             .with_authentication(authentication)
-            .with_checksum(checksum);
+            .with_checksum(checksum)
+            .with_addressing(addressing);
         let entry = self.nodes.get_mut(node.0).ok_or(ConfigError::Unknown)?;
         // What the process would refuse is refused here.
         let interface = entry.ports.get(port).map(|port| port.interface).ok_or(ConfigError::Unknown)?;
