@@ -9,6 +9,7 @@ mod links;
 mod managed;
 mod receive;
 mod reconfigure;
+mod reservation;
 mod seat;
 mod status;
 mod track;
@@ -16,7 +17,7 @@ mod transmit;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use vrrp_core::track::Tracked;
@@ -35,7 +36,7 @@ use crate::interface::Interface;
 use crate::netlink::{DropTable, Monitor, Netlink};
 use crate::sysctl::Settings;
 use crate::tracking::HostView;
-use crate::{LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, sys};
+use crate::{Descriptors, LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, descriptors, sys};
 
 /// The mark on the addresses that this crate installs (`IFA_PROTO`): VRRP's IP protocol number.
 pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
@@ -64,6 +65,8 @@ pub struct Driver {
     monitor: Monitor,
     netlink: Netlink,
     link_socket: LinkSocket,
+    /// Sockets for advertisements that were handed in and are not used yet.
+    spares: Vec<OwnedFd>,
     router: VrrpRouter,
     /// By epoll token.
     interfaces: BTreeMap<u64, Interface>,
@@ -102,7 +105,30 @@ impl Driver {
     /// [`Error::MissingCapability`] unless the process has `CAP_NET_RAW` and `CAP_NET_ADMIN`; [`Error::Io`] if it has no
     /// descriptors left.
     pub fn new() -> Result<Self, Error> {
-        let link_socket = LinkSocket::open()?;
+        Self::with_sockets(LinkSocket::open()?, Vec::new())
+    }
+
+    /// A driver without virtual routers, with sockets that were opened beforehand. It opens others only for interfaces and
+    /// families that there are none for.
+    ///
+    /// # Errors
+    /// [`Error::MissingCapability`] unless the process has `CAP_NET_ADMIN`; [`Error::Io`] if it has no descriptors left.
+    pub fn with_descriptors(descriptors: Descriptors) -> Result<Self, Error> {
+        Self::with_sockets(descriptors.link_socket, descriptors.advert_sockets)
+    }
+
+    /// Copies of the sockets, to be passed on to a successor that takes over from this process. Each advertisement goes to
+    /// one of those who read, so only one of the two may run.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the process has no descriptors left.
+    pub fn descriptors(&self) -> Result<Descriptors, Error> {
+        let own = self.interfaces.values().flat_map(|interface| interface.sockets.iter().flatten());
+        descriptors::copies(&self.link_socket, own, &self.spares)
+            .map_err(|error| Error::io("copy the driver's sockets", error))
+    }
+
+    fn with_sockets(link_socket: LinkSocket, spares: Vec<OwnedFd>) -> Result<Self, Error> {
         if !Capability::NetAdmin.is_effective() {
             let operation = "change the addresses of interfaces".to_owned();
             return Err(Error::MissingCapability { operation, capability: Capability::NetAdmin });
@@ -119,6 +145,7 @@ impl Driver {
             monitor,
             netlink: Netlink::open()?,
             link_socket,
+            spares,
             router: VrrpRouter::new(),
             interfaces: BTreeMap::new(),
             next_token: FIRST_INTERFACE,
@@ -147,6 +174,9 @@ impl Driver {
     /// Its addresses that are on the interface already were left there by a process that died, and are removed; unless
     /// this host is their owner (priority 255).
     ///
+    /// If another process of this host (another driver) runs this virtual router already, it waits until that one has ended:
+    /// [`DriverEvent::RunByAnother`].
+    ///
     /// # Errors
     /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`] and what opening
     /// sockets can give; nothing is left behind.
@@ -172,11 +202,7 @@ impl Driver {
         if self.interfaces.get(&token).is_some_and(|interface| !interface.reported_usable) {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
-        self.router.handle_event(now, id, Event::Startup);
-        let faults = self.router.state(id).map(|state| state.faults()).unwrap_or_default();
-        if !faults.is_empty() {
-            self.events.push(DriverEvent::Waiting { router: id, faults });
-        }
+        self.start(now, id);
         self.finish_turn()?;
         Ok(id)
     }
@@ -462,6 +488,7 @@ impl Driver {
                 Chore::AnnounceAfterRival(id, since) => self.announce_after_rival(id, since),
                 Chore::RefreshAnnouncements(id, since) if self.is_installed(id, since) => self.refresh(now, id, since),
                 Chore::Resend(id) => self.resend(id),
+                Chore::Start(id) => self.start(now, id),
                 Chore::LinkUp(token) => self.link_is_up(now, token),
                 // The addresses of that time are gone.
                 Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use vrrp_core::{Family, IfIndex, Instant, RouterId, VirtualAddr};
 
+use crate::descriptors::take_spare;
 use crate::driver::ADDRESS_MARK;
 use crate::error::Error;
 use crate::filter::{Plausible, ReceiveFilter};
@@ -83,14 +85,17 @@ impl Interface {
         self.sockets.get(family_number(family))?.as_ref()
     }
 
-    /// Opens the socket of a family, unless it is open. Whether it was not.
-    pub(crate) fn open_socket(&mut self, family: Family) -> Result<bool, Error> {
+    /// Opens the socket of a family, or takes one of `spares`, unless it is open. Whether it was not.
+    pub(crate) fn open_socket(&mut self, family: Family, spares: &mut Vec<OwnedFd>) -> Result<bool, Error> {
         let index = self.index();
         match (self.sockets.get_mut(family_number(family)), index) {
             (Some(place @ None), Some(index)) => {
                 // Nothing is let in until it is known what for.
                 let nothing = ReceiveFilter::from(Plausible::new([], []));
-                *place = Some(AdvertSocket::open(&self.name, index, family, &nothing)?);
+                *place = Some(match take_spare(spares, &self.name, family) {
+                    Some(spare) => AdvertSocket::from_fd(spare, &self.name, index, &nothing)?,
+                    None => AdvertSocket::open(&self.name, index, family, &nothing)?,
+                });
                 Ok(true)
             }
             (Some(Some(_)) | None, _) | (Some(None), None) => Ok(false),

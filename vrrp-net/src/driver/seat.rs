@@ -60,7 +60,7 @@ impl Driver {
     /// Opens the socket of an interface for a family, and watches it.
     pub(super) fn open_socket(&mut self, token: u64, family: Family) -> Result<(), Error> {
         let Some(interface) = self.interfaces.get_mut(&token) else { return Ok(()) };
-        if interface.open_socket(family)?
+        if interface.open_socket(family, &mut self.spares)?
             && let Some(socket) = interface.socket(family)
         {
             let token = token + if family_number(family) == 0 { 0 } else { 1 };

@@ -1,7 +1,8 @@
 //! A small application that embeds the driver: commands come on its standard input, events go to its standard output.
 
 use std::io::{BufRead, BufReader, Write as _};
-use std::process::{ChildStdin, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,14 +12,19 @@ use vrrp_net::netlink::{Label, Scope};
 use vrrp_net::tracking::{Source, TrackedInterface};
 use vrrp_net::vrrp_core::track::Impact;
 use vrrp_net::vrrp_core::{
-    Addressing, After, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
+    Addressing, After, Family, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
 };
-use vrrp_net::{Address, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac};
+use vrrp_net::{
+    Address, Descriptors, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac,
+};
 
 use super::PATIENCE;
 
 /// Says to the test binary that it is to be an agent.
 const ASKED: &str = "VRRP_TEST_AGENT";
+
+/// Says to it that it is to be another user, and with what.
+const UNPRIVILEGED: &str = "VRRP_TEST_UNPRIVILEGED_AGENT";
 
 /// Says to it that it is to have a guardian.
 const GUARDED: &str = "VRRP_TEST_GUARDED";
@@ -38,6 +44,12 @@ impl Agent {
     /// With a guardian.
     pub(crate) fn start_guarded(host: &Host) -> Self {
         Self::start_with(host, &[(GUARDED, "1")])
+    }
+
+    /// As another user, with these capabilities only; `sockets`: with those that it had opened before.
+    pub(crate) fn start_unprivileged(host: &Host, capabilities: &str, sockets: bool) -> Self {
+        let how = if sockets { "with" } else { "without" };
+        Self::start_with(host, &[(UNPRIVILEGED, &format!("{how} {capabilities}"))])
     }
 
     fn start_with(host: &Host, variables: &[(&str, &str)]) -> Self {
@@ -85,11 +97,37 @@ impl Agent {
     }
 }
 
+/// Starts this program again in its place, as another user.
+fn become_unprivileged(how: &str) -> ! {
+    let (sockets, capabilities) = how.split_once(' ').unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    command.args([format!("--inh-caps=-all{capabilities}"), format!("--ambient-caps=-all{capabilities}")]);
+    command
+        .args([std::env::current_exe().unwrap().to_str().unwrap(), "--exact", "agent", "--nocapture"])
+        .env_remove(UNPRIVILEGED);
+    if sockets == "with" {
+        let sockets = Descriptors::open([("eth0", Family::V4), ("eth0", Family::V6)]).unwrap();
+        sockets.with_spares(Family::V4, 1).unwrap().with_spares(Family::V6, 1).unwrap().pass_to(&mut command);
+    }
+    panic!("{}", command.exec());
+}
+
 pub(crate) fn run_if_asked() {
     if std::env::var_os(ASKED).is_none() {
         return;
     }
-    let mut driver = Driver::new().unwrap();
+    if let Some(command) = std::env::var_os(UNPRIVILEGED) {
+        become_unprivileged(command.to_str().unwrap());
+    }
+    let driver = match Descriptors::inherited().unwrap() {
+        Some(descriptors) => Driver::with_descriptors(descriptors),
+        None => Driver::new(),
+    };
+    let mut driver = match driver {
+        Ok(driver) => driver,
+        Err(error) => return println!("not started: {error}"),
+    };
     if std::env::var_os(GUARDED).is_some() {
         driver.set_guardian(Guardian::spawn().unwrap()).unwrap();
     }

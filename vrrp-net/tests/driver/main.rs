@@ -6,6 +6,7 @@ mod agent;
 mod guarded;
 mod interfaces;
 mod network;
+mod privileges;
 mod promotion;
 mod reconfigure;
 mod refusals;
