@@ -175,7 +175,7 @@ impl Driver {
     /// this host is their owner (priority 255).
     ///
     /// If another process of this host (another driver) runs this virtual router already, it waits until that one has ended:
-    /// [`DriverEvent::RunByAnother`].
+    /// [`DriverEvent::RunByAnother`]. With a virtual MAC address it cannot wait: that is [`Error::RunByAnother`].
     ///
     /// # Errors
     /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`] and what opening
@@ -183,9 +183,10 @@ impl Driver {
     pub fn add(&mut self, config: RouterConfig) -> Result<RouterId, Error> {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
         let now = sys::boottime_now();
+        let reservation = if config.virtual_mac.is_some() { reservation::reserve(&config)? } else { None };
         let id = match self.register(now, &config, params) {
             Ok((id, seat)) => {
-                self.enlist(id, Managed::new(config, seat));
+                self.enlist(id, Managed { reservation, ..Managed::new(config, seat) });
                 id
             }
             Err(error) => {

@@ -188,6 +188,7 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
                 Err(error) => println!("refused: {error}"),
             }
         }
+        "clean-up" => println!("removed: {:?}", thread.with(|driver| driver.remove_leftovers()).unwrap().unwrap()),
         "remove" => thread.with(move |driver| driver.remove(first.unwrap())).unwrap().unwrap(),
         "group" => {
             let members = routers.clone();

@@ -5,6 +5,7 @@ mod addresses;
 mod agent;
 mod guarded;
 mod interfaces;
+mod leftovers;
 mod network;
 mod privileges;
 mod promotion;
