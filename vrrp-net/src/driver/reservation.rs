@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn a_virtual_router_is_run_once_and_can_be_run_again_after_that() {
         let address = "192.0.2.100".parse().unwrap();
-        let config = RouterConfig::new("none-such-0", vrrp_core::Vrid::new(7).unwrap(), vec![address]);
+        let config = RouterConfig::new("none-such-0", Vrid::new(7).unwrap(), vec![address]);
         let Request::Granted(Some(first)) = request(&config) else { panic!("nobody else has it") };
         let Request::Taken(process) = request(&config) else { panic!("it is taken") };
         assert_eq!(process, Some(std::process::id()));
-        let other = RouterConfig::new("none-such-1", vrrp_core::Vrid::new(7).unwrap(), vec![address]);
+        let other = RouterConfig::new("none-such-1", Vrid::new(7).unwrap(), vec![address]);
         assert!(matches!(request(&other), Request::Granted(Some(_))));
         drop(first);
         assert!(matches!(request(&config), Request::Granted(Some(_))));

@@ -26,6 +26,13 @@ const ASKED: &str = "VRRP_TEST_AGENT";
 /// Says to it that it is to be another user, and with what.
 const UNPRIVILEGED: &str = "VRRP_TEST_UNPRIVILEGED_AGENT";
 
+/// Says to it that it is to await events.
+#[cfg(feature = "tokio")]
+const ASYNC: &str = "VRRP_TEST_TOKIO";
+
+/// Says to it what real-time priority its thread is to have.
+const REAL_TIME: &str = "VRRP_TEST_REAL_TIME";
+
 /// Says to it that it is to have a guardian.
 const GUARDED: &str = "VRRP_TEST_GUARDED";
 
@@ -44,6 +51,17 @@ impl Agent {
     /// With a guardian.
     pub(crate) fn start_guarded(host: &Host) -> Self {
         Self::start_with(host, &[(GUARDED, "1")])
+    }
+
+    /// In a tokio runtime.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn start_in_tokio(host: &Host) -> Self {
+        Self::start_with(host, &[(ASYNC, "1")])
+    }
+
+    /// With this real-time priority.
+    pub(crate) fn start_real_time(host: &Host, priority: u8) -> Self {
+        Self::start_with(host, &[(REAL_TIME, &priority.to_string())])
     }
 
     /// As another user, with these capabilities only; `sockets`: with those that it had opened before.
@@ -97,6 +115,35 @@ impl Agent {
     }
 }
 
+/// The same with a driver whose events are awaited, for `add` and `stop` alone.
+#[cfg(feature = "tokio")]
+fn run_in_tokio(driver: Driver) {
+    let (tell, commands) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        std::io::stdin().lines().map_while(Result::ok).for_each(|line| drop(tell.send(line)));
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut driver = vrrp_net::AsyncDriver::new(driver).unwrap();
+        println!("ready");
+        loop {
+            // Given up again and again: no event may be lost by that.
+            if let Ok(event) = tokio::time::timeout(Duration::from_millis(3), driver.next_event()).await {
+                println!("{}", event.unwrap());
+            }
+            match commands.try_recv().as_deref() {
+                Ok("stop") | Err(TryRecvError::Disconnected) => break,
+                Ok(command) => {
+                    let words = command.strip_prefix("add ").expect("an add");
+                    driver.driver().add(config(words.split_whitespace())).unwrap();
+                }
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        driver.into_inner().shutdown().unwrap().iter().for_each(|event| println!("{event}"));
+    });
+}
+
 /// Starts this program again in its place, as another user.
 fn become_unprivileged(how: &str) -> ! {
     let (sockets, capabilities) = how.split_once(' ').unwrap();
@@ -131,7 +178,17 @@ pub(crate) fn run_if_asked() {
     if std::env::var_os(GUARDED).is_some() {
         driver.set_guardian(Guardian::spawn().unwrap()).unwrap();
     }
-    let thread = driver.spawn(ThreadOptions::default()).unwrap();
+    #[cfg(feature = "tokio")]
+    if std::env::var_os(ASYNC).is_some() {
+        return run_in_tokio(driver);
+    }
+    let mut options = ThreadOptions::default();
+    options.real_time_priority =
+        std::env::var(REAL_TIME).ok().map(|priority| priority.parse().expect("a number up to 255"));
+    let thread = match driver.spawn(options) {
+        Ok(thread) => thread,
+        Err(error) => return println!("not started: {error}"),
+    };
     let (tell, commands) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
@@ -197,6 +254,11 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
         "confirm" => thread.with(move |driver| driver.confirm(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "refuse" => thread.with(move |driver| driver.refuse(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "hand-over" => thread.with(move |driver| driver.hand_over(first.unwrap(), After::Stay)).unwrap().unwrap(),
+        #[cfg(feature = "serde")]
+        "status-json" => {
+            let status = thread.with(|driver| driver.status()).unwrap();
+            println!("json: {}", serde_json::to_string(&status).unwrap());
+        }
         "status" => println!("{:?}", thread.with(|driver| driver.status()).unwrap()),
         other => panic!("no command {other:?}"),
     }

@@ -11,6 +11,9 @@ mod privileges;
 mod promotion;
 mod reconfigure;
 mod refusals;
+#[cfg(feature = "serde")]
+mod status;
+mod ways;
 
 use std::io::Write as _;
 use std::net::IpAddr;
