@@ -259,7 +259,9 @@ impl Driver {
             for place in &managed.places {
                 self.owners.remove(&(place.interface, place.address.address()));
             }
-            self.set_up_sockets(managed.interface)?;
+            if let Err(error) = self.set_up_sockets(managed.interface) {
+                self.interface_failed(managed.interface, error);
+            }
             drop(managed);
             self.close_unused_interfaces();
         }
@@ -491,6 +493,7 @@ impl Driver {
                 Chore::Resend(id) => self.resend(id),
                 Chore::Start(id) => self.start(now, id),
                 Chore::LinkUp(token) => self.link_is_up(now, token),
+                Chore::Attach(token) => self.attach_again(now, token),
                 // The addresses of that time are gone.
                 Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
             }

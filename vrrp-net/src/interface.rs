@@ -32,6 +32,8 @@ pub(crate) struct Interface {
     pub(crate) routers: BTreeSet<RouterId>,
     /// Whether those were told that they can use it.
     pub(crate) reported_usable: bool,
+    /// Whether it was told of that it cannot be used.
+    pub(crate) failing: bool,
     /// By address and prefix length, each with its place in the kernel's order.
     addresses: BTreeMap<(IpAddr, u8), (u64, InterfaceAddress)>,
     next_place: u64,
@@ -48,6 +50,7 @@ impl Interface {
             sockets: [None, None],
             routers: BTreeSet::new(),
             reported_usable: false,
+            failing: false,
             addresses: BTreeMap::new(),
             next_place: 0,
             flaps: 0,

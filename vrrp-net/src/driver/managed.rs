@@ -103,6 +103,8 @@ pub(super) enum Purpose {
     Restore,
     /// The kernel removed it at the end of its lease.
     Relet,
+    /// The other interface that it belongs on is there again.
+    Return,
     /// It moves away.
     Remove,
 }
@@ -177,6 +179,8 @@ pub(super) enum Chore {
     Resend(RouterId),
     /// The start of one that waits for another process to end.
     Start(RouterId),
+    /// Another attempt at an interface that could not be used.
+    Attach(u64),
     /// The end of an interface's hold-down.
     LinkUp(u64),
 }

@@ -189,6 +189,10 @@ impl Driver {
         managed.raised = up;
         if let Err(error) = virtual_mac.set_up(up) {
             self.events.push(super::DriverEvent::AddressRefused { router: id, error });
+            if up {
+                // On an interface that is down the addresses would answer nobody.
+                self.give_up_addresses(crate::now(), id);
+            }
         }
     }
 }
