@@ -38,8 +38,9 @@ fn an_interrupt_at_any_point_leaves_no_process_behind() {
     }
     for millis in [0, 1, 5, 20, 60, 150, 400, 900, 2000] {
         // Its own group, as a shell gives it one, and as Ctrl-C reaches it.
-        let mut failover = Command::new(FAILOVER)
-            .args(["--interval", "50ms"])
+        // A shell that runs the tests in the background makes them ignore the interrupt, and so would their children.
+        let mut failover = Command::new("env")
+            .args(["--default-signal=INT", FAILOVER, "--interval", "50ms"])
             .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 
-use socket2::{Domain, SockRef};
+use socket2::{Domain, Protocol, SockRef};
 use vrrp_core::Family;
 
 use crate::error::Error;
 use crate::netlink::Netlink;
 use crate::socket::AdvertSocket;
+use crate::watch::AddressWatch;
 use crate::{LinkSocket, filter, sys};
 
 /// Tells the program that is started which of its descriptors these are.
@@ -41,8 +42,8 @@ const VARIABLE: &str = "VRRP_NET_DESCRIPTORS";
 #[derive(Debug)]
 pub struct Descriptors {
     pub(crate) link_socket: LinkSocket,
-    /// For advertisements: bound to an interface, or to none yet.
-    pub(crate) advert_sockets: Vec<OwnedFd>,
+    /// For advertisements, and to hear who else claims an address: bound to an interface, or to none yet.
+    pub(crate) sockets: Vec<OwnedFd>,
 }
 
 impl Descriptors {
@@ -51,12 +52,13 @@ impl Descriptors {
     /// # Errors
     /// [`Error::MissingCapability`] without `CAP_NET_RAW`; [`Error::UnknownInterface`]; [`Error::NoIpv6`]; [`Error::Io`].
     pub fn open<'a>(interfaces: impl IntoIterator<Item = (&'a str, Family)>) -> Result<Self, Error> {
-        let mut descriptors = Self { link_socket: LinkSocket::open()?, advert_sockets: Vec::new() };
+        let mut descriptors = Self { link_socket: LinkSocket::open()?, sockets: Vec::new() };
         let mut netlink = Netlink::open()?;
         for (name, family) in interfaces {
             let index = netlink.link_by_name(name)?.index;
             let nothing = filter::ReceiveFilter::from(filter::Plausible::new([], []));
-            descriptors.advert_sockets.push(AdvertSocket::open(name, index, family, &nothing)?.into_fd());
+            descriptors.sockets.push(AdvertSocket::open(name, index, family, &nothing)?.into_fd());
+            descriptors.sockets.push(AddressWatch::open_unbound(family)?);
         }
         Ok(descriptors)
     }
@@ -68,36 +70,38 @@ impl Descriptors {
     /// As [`open`](Self::open).
     pub fn with_spares(mut self, family: Family, count: usize) -> Result<Self, Error> {
         for _ in 0..count {
-            self.advert_sockets.push(AdvertSocket::open_unbound(family)?);
+            self.sockets.push(AdvertSocket::open_unbound(family)?);
+            self.sockets.push(AddressWatch::open_unbound(family)?);
         }
         Ok(self)
     }
 
-    /// Takes over sockets in any order: a raw packet socket, and raw sockets of protocol 112 that are bound to an interface
-    /// or to none.
+    /// Takes over sockets in any order: a raw packet socket (`AF_PACKET`, protocol 0), and raw sockets of protocol 112 that are
+    /// bound to an interface or to none. For each interface one more packet socket and, over IPv6, a raw one of ICMPv6 hear
+    /// whether another host claims an address that is served here; without them nobody does.
     ///
     /// # Errors
     /// [`Error::WrongDescriptor`] if one is something else, or there is no packet socket.
     pub fn from_fds(fds: impl IntoIterator<Item = OwnedFd>) -> Result<Self, Error> {
         let mut link_socket = None;
-        let mut advert_sockets = Vec::new();
+        let mut sockets = Vec::new();
         for fd in fds {
             match SockRef::from(&fd).domain() {
-                Ok(Domain::PACKET) => link_socket = Some(LinkSocket::from_fd(fd)?),
-                Ok(Domain::IPV4 | Domain::IPV6) => advert_sockets.push(fd),
+                Ok(Domain::PACKET) if link_socket.is_none() => link_socket = Some(LinkSocket::from_fd(fd)?),
+                Ok(Domain::PACKET | Domain::IPV4 | Domain::IPV6) => sockets.push(fd),
                 Ok(other) => return Err(wrong(format!("a socket of domain {}", i32::from(other)))),
                 Err(error) => return Err(wrong(error.to_string())),
             }
         }
         match link_socket {
-            Some(link_socket) => Ok(Self { link_socket, advert_sockets }),
+            Some(link_socket) => Ok(Self { link_socket, sockets }),
             None => Err(wrong("no packet socket is among them".to_owned())),
         }
     }
 
     /// The sockets, to be passed on in another way than by [`pass_to`](Self::pass_to): over a unix socket, for instance.
     pub fn into_fds(self) -> Vec<OwnedFd> {
-        std::iter::once(self.link_socket.into_fd()).chain(self.advert_sockets).collect()
+        std::iter::once(self.link_socket.into_fd()).chain(self.sockets).collect()
     }
 
     /// Has the program that `command` starts inherit the sockets, to be taken over by [`inherited`](Self::inherited). No
@@ -127,15 +131,27 @@ impl Descriptors {
     }
 }
 
-/// Takes the socket for an interface and a family out of `spares`, if one is there.
-pub(crate) fn take_spare(spares: &mut Vec<OwnedFd>, name: &str, family: Family) -> Option<OwnedFd> {
-    let domain = match family {
-        Family::V4 => Domain::IPV4,
-        Family::V6 => Domain::IPV6,
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Adverts(Family),
+    Watch(Family),
+}
+
+/// Takes the socket for an interface out of `spares`, if one is there.
+pub(crate) fn take_spare(spares: &mut Vec<OwnedFd>, name: &str, wanted: Use) -> Option<OwnedFd> {
+    let vrrp = i32::from(vrrp_core::wire::PROTOCOL);
+    let (domain, protocol) = match wanted {
+        Use::Adverts(Family::V4) => (Domain::IPV4, Some(vrrp)),
+        Use::Adverts(Family::V6) => (Domain::IPV6, Some(vrrp)),
+        Use::Watch(Family::V4) => (Domain::PACKET, None),
+        Use::Watch(Family::V6) => (Domain::IPV6, Some(i32::from(Protocol::ICMPV6))),
     };
     let fits = |fd: &OwnedFd, bound: Option<&[u8]>| {
         let socket = SockRef::from(fd);
-        socket.domain().is_ok_and(|its| its == domain) && socket.device().is_ok_and(|its| its.as_deref() == bound)
+        socket.domain().is_ok_and(|its| its == domain)
+            && protocol.is_none_or(|wanted| matches!(socket.protocol(), Ok(Some(its)) if i32::from(its) == wanted))
+            && socket.device().is_ok_and(|its| its.as_deref() == bound)
     };
     let place = spares.iter().position(|fd| fits(fd, Some(name.as_bytes())));
     let place = place.or_else(|| spares.iter().position(|fd| fits(fd, None)))?;
@@ -153,7 +169,7 @@ pub(crate) fn copies<'a>(
     let link_socket = link_socket.as_fd().try_clone_to_owned()?;
     Ok(Descriptors {
         link_socket: LinkSocket::from_fd(link_socket).map_err(std::io::Error::other)?,
-        advert_sockets: own.chain(more).collect::<Result<_, _>>()?,
+        sockets: own.chain(more).collect::<Result<_, _>>()?,
     })
 }
 

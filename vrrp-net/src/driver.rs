@@ -3,6 +3,7 @@
 mod accept;
 mod addresses;
 mod announce;
+mod conflict;
 mod event;
 mod guard;
 mod links;
@@ -26,11 +27,12 @@ use vrrp_core::{
     VirtualRouterConfig, VrrpRouter,
 };
 
-use self::announce::Announcing;
+use self::announce::{Announcing, Unannounced};
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
 pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
+use self::transmit::Outbox;
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
 use crate::netlink::{DropTable, Monitor, Netlink};
@@ -48,8 +50,11 @@ const COMMANDS: u64 = 2;
 const GUARDIAN: u64 = 3;
 const FIRST_INTERFACE: u64 = 4;
 
-/// One for each family.
-const SOCKETS_PER_INTERFACE: u64 = 2;
+/// For each family one for advertisements, and then one for claims of addresses.
+const SOCKETS_PER_INTERFACE: u64 = 4;
+
+/// Where those for claims start.
+const WATCHES: u64 = 2;
 
 /// Runs virtual routers on this host's interfaces. One descriptor, no thread, no callback.
 ///
@@ -65,7 +70,7 @@ pub struct Driver {
     monitor: Monitor,
     netlink: Netlink,
     link_socket: LinkSocket,
-    /// Sockets for advertisements that were handed in and are not used yet.
+    /// Sockets that were handed in and are not used yet.
     spares: Vec<OwnedFd>,
     router: VrrpRouter,
     /// By epoll token.
@@ -81,12 +86,19 @@ pub struct Driver {
     busy: VecDeque<RouterId>,
     /// Announcements that are under way.
     announcing: VecDeque<Announcing>,
+    /// Their packets, and those of addresses that have just been installed.
+    unannounced: VecDeque<Unannounced>,
+    /// Until when the queue for them is taken to be full.
+    full_until: Option<Instant>,
     /// Until when nothing is announced on an interface.
     quiet: BTreeMap<u64, Instant>,
+    /// When another host last claimed an address.
+    conflicts: BTreeMap<(u64, IpAddr), Instant>,
     events: Vec<DriverEvent>,
     receive_buffer: ReceiveBuffer,
-    /// The copies of the advertisement that is being sent.
-    outbox: Vec<(vrrp_core::Outgoing, Vec<u8>)>,
+    outbox: Outbox,
+    /// Interfaces whose sockets do not let in yet what they should.
+    unfiltered: BTreeSet<u64>,
     guarded: Option<Guarded>,
     virtual_macs: Option<VirtualMacs>,
     settings: Settings,
@@ -114,7 +126,7 @@ impl Driver {
     /// # Errors
     /// [`Error::MissingCapability`] unless the process has `CAP_NET_ADMIN`; [`Error::Io`] if it has no descriptors left.
     pub fn with_descriptors(descriptors: Descriptors) -> Result<Self, Error> {
-        Self::with_sockets(descriptors.link_socket, descriptors.advert_sockets)
+        Self::with_sockets(descriptors.link_socket, descriptors.sockets)
     }
 
     /// Copies of the sockets, to be passed on to a successor that takes over from this process. Each advertisement goes to
@@ -155,10 +167,14 @@ impl Driver {
             batch: addresses::LARGEST_BATCH,
             busy: VecDeque::new(),
             announcing: VecDeque::new(),
+            unannounced: VecDeque::new(),
+            full_until: None,
             quiet: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
             events: Vec::new(),
             receive_buffer: ReceiveBuffer::new(),
-            outbox: Vec::new(),
+            outbox: Outbox::new(),
+            unfiltered: BTreeSet::new(),
             guarded: None,
             virtual_macs: None,
             settings: Settings::new(),
@@ -170,6 +186,9 @@ impl Driver {
 
     /// Adds a virtual router and starts it. An interface that is down or has no address is no error: the router takes
     /// part once it can.
+    ///
+    /// What follows is done by the next [`process`](Self::process), for all that were added before it together; the
+    /// descriptor is readable at once.
     ///
     /// Its addresses that are on the interface already were left there by a process that died, and are removed; unless
     /// this host is their owner (priority 255).
@@ -196,15 +215,18 @@ impl Driver {
         };
         let token = self.managed.get(&id).map(|managed| managed.interface).unwrap_or_default();
         self.update_primary_address(now, token, id);
-        if let Err(error) = self.set_up_sockets(token).and_then(|()| self.follow_sources(id)) {
+        if let Err(error) = self.join_group(id).and_then(|()| self.follow_sources(id)) {
             self.remove(id)?;
             return Err(error);
         }
+        // Once for all that are added together.
+        self.unfiltered.insert(token);
+        self.keep_addresses_apart(id);
         if self.interfaces.get(&token).is_some_and(|interface| !interface.reported_usable) {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
         self.start(now, id);
-        self.finish_turn()?;
+        self.arm_at(now, now)?;
         Ok(id)
     }
 
@@ -394,6 +416,7 @@ impl Driver {
     pub fn process(&mut self) -> Result<Vec<DriverEvent>, Error> {
         #[cfg(feature = "auth-hmac")]
         self.tell_time(sys::boottime_now());
+        self.set_filters();
         // Adverts come before timers: a process that was held up must read what happened before it acts on a timer.
         self.read_ready()?;
         let now = sys::boottime_now();
@@ -446,6 +469,7 @@ impl Driver {
 
     /// Carries out what the protocol wants done, and sets the timer for what it wants next.
     fn finish_turn(&mut self) -> Result<(), Error> {
+        self.set_filters();
         self.perform();
         self.change_addresses();
         // What came of that.
@@ -470,7 +494,13 @@ impl Driver {
         let chore = self.chores.first().map(|(at, _)| *at);
         let next =
             [self.router.poll_timeout(), chore, at_once, self.next_announcement(now)].into_iter().flatten().min();
-        let Some(next) = next else { return Ok(()) };
+        match next {
+            Some(next) => self.arm_at(now, next),
+            None => Ok(()),
+        }
+    }
+
+    fn arm_at(&mut self, now: Instant, next: Instant) -> Result<(), Error> {
         if self.armed.is_some_and(|armed| armed > now && armed <= next) {
             return Ok(());
         }

@@ -209,7 +209,7 @@ pub(crate) const ACCEPT: Instruction = Instruction { code: RETURN, jump_true: 0,
 pub(crate) const DROP: Instruction = Instruction { code: RETURN, jump_true: 0, jump_false: 0, value: 0 };
 
 /// `SKF_NET_OFF`: from here on an offset counts from the network header.
-const IPV6_HEADER: u32 = (-0x0010_0000_i32).cast_unsigned();
+pub(crate) const IPV6_HEADER: u32 = (-0x0010_0000_i32).cast_unsigned();
 
 // `linux/bpf_common.h`: class | size or operation | mode or source.
 const LOAD_IMMEDIATE: u16 = 0x00;
@@ -218,14 +218,14 @@ const STORE: u16 = 0x02;
 const JUMP: u16 = 0x05;
 const RETURN: u16 = 0x06;
 const TO_X: u16 = 0x07;
-const JUMP_EQUAL: u16 = 0x15;
+pub(crate) const JUMP_EQUAL: u16 = 0x15;
 const SUBTRACT_X: u16 = 0x1c;
-const LOAD_WORD: u16 = 0x20;
-const LOAD_BYTE: u16 = 0x30;
+pub(crate) const LOAD_WORD: u16 = 0x20;
+pub(crate) const LOAD_BYTE: u16 = 0x30;
 const JUMP_AT_LEAST: u16 = 0x35;
 const JUMP_ANY_BIT: u16 = 0x45;
 const LOAD_BYTE_AT_X: u16 = 0x50;
-const AND: u16 = 0x54;
+pub(crate) const AND: u16 = 0x54;
 const LOAD_MEMORY: u16 = 0x60;
 const SHIFT_LEFT_BY_X: u16 = 0x6c;
 const SHIFT_RIGHT: u16 = 0x74;

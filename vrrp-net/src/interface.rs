@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use vrrp_core::{Family, IfIndex, Instant, RouterId, VirtualAddr};
 
-use crate::descriptors::take_spare;
+use crate::descriptors::{Use, take_spare};
 use crate::driver::ADDRESS_MARK;
 use crate::error::Error;
 use crate::filter::{Plausible, ReceiveFilter};
 use crate::netlink::{InterfaceAddress, Link, Netlink};
 use crate::socket::AdvertSocket;
+use crate::watch::AddressWatch;
 
 /// An interface that went down more often than this in [`FLAP_WINDOW`] is held down for a while.
 const FLAPS_ALLOWED: u32 = 3;
@@ -28,6 +29,8 @@ pub(crate) struct Interface {
     pub(crate) link: Option<Link>,
     /// Of IPv4 and IPv6: open as long as the interface exists and some virtual router of the family is on it.
     pub(crate) sockets: [Option<AdvertSocket>; 2],
+    /// Of IPv4 and IPv6: open as long as the interface exists and an address of the family is watched on it.
+    watches: [Option<AddressWatch>; 2],
     /// The virtual routers that advertise on it.
     pub(crate) routers: BTreeSet<RouterId>,
     /// Whether those were told that they can use it.
@@ -48,6 +51,7 @@ impl Interface {
             name: name.to_owned(),
             link: None,
             sockets: [None, None],
+            watches: [None, None],
             routers: BTreeSet::new(),
             reported_usable: false,
             failing: false,
@@ -66,6 +70,7 @@ impl Interface {
         let link = netlink.link_by_name(&self.name)?;
         if self.index() != Some(link.index) {
             self.sockets = [None, None];
+            self.watches = [None, None];
         }
         self.link = Some(link);
         self.reread_addresses(netlink)
@@ -95,7 +100,7 @@ impl Interface {
             (Some(place @ None), Some(index)) => {
                 // Nothing is let in until it is known what for.
                 let nothing = ReceiveFilter::from(Plausible::new([], []));
-                *place = Some(match take_spare(spares, &self.name, family) {
+                *place = Some(match take_spare(spares, &self.name, Use::Adverts(family)) {
                     Some(spare) => AdvertSocket::from_fd(spare, &self.name, index, &nothing)?,
                     None => AdvertSocket::open(&self.name, index, family, &nothing)?,
                 });
@@ -105,10 +110,35 @@ impl Interface {
         }
     }
 
+    /// What hears claims of a family.
+    pub(crate) fn watch(&self, family: Family) -> Option<&AddressWatch> {
+        self.watches.get(family_number(family))?.as_ref()
+    }
+
+    /// Opens it, unless it is open or there is nothing to hear: only an Ethernet has MAC addresses. Whether it was not.
+    pub(crate) fn open_watch(&mut self, family: Family, spares: &mut Vec<OwnedFd>) -> Result<bool, Error> {
+        let index = self.mac().and(self.index());
+        match (self.watches.get_mut(family_number(family)), index) {
+            (Some(place @ None), Some(index)) => {
+                let spare = take_spare(spares, &self.name, Use::Watch(family));
+                *place = Some(AddressWatch::open(&self.name, index, family, spare)?);
+                Ok(true)
+            }
+            (Some(Some(_)) | None, _) | (Some(None), None) => Ok(false),
+        }
+    }
+
+    pub(crate) fn close_watch(&mut self, family: Family) {
+        if let Some(watch) = self.watches.get_mut(family_number(family)) {
+            *watch = None;
+        }
+    }
+
     /// Forgets an interface that does not exist any more.
     pub(crate) fn close(&mut self) {
         self.link = None;
         self.sockets = [None, None];
+        self.watches = [None, None];
         self.addresses.clear();
     }
 

@@ -73,6 +73,7 @@ mod thread;
 mod tokio;
 pub mod tracking;
 mod vmac;
+mod watch;
 
 #[cfg(feature = "tokio")]
 pub use crate::tokio::AsyncDriver;

@@ -182,6 +182,9 @@ fn milliseconds_up(duration: Duration) -> libc::c_int {
 #[cfg(feature = "lab")]
 pub(crate) const ETHERTYPE_ALL: u16 = 3;
 
+/// The address resolution protocol (`linux/if_ether.h`).
+pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+
 /// A packet socket of whole frames (`AF_PACKET`, `SOCK_RAW`), non-blocking, closed on exec.
 ///
 /// With an `ethertype` it receives from every interface at once until it is bound; with 0 it receives nothing until
@@ -193,7 +196,6 @@ pub(crate) fn packet_socket(ethertype: u16) -> io::Result<OwnedFd> {
 }
 
 /// Receive frames of `ethertype` from this interface only.
-#[cfg(feature = "lab")]
 pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: IfIndex, ethertype: u16) -> io::Result<()> {
     let address = link_address(interface, ethertype);
     let length = socklen::<libc::sockaddr_ll>();
@@ -202,7 +204,6 @@ pub(crate) fn bind_packet(socket: BorrowedFd<'_>, interface: IfIndex, ethertype:
 }
 
 /// Receive one datagram or frame into `buffer`; what does not fit is cut off. Returns its length.
-#[cfg(feature = "lab")]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer is writable and of the length given.
     byte_count(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
@@ -1397,8 +1398,16 @@ impl<'a> Parcel<'a> {
 /// Send as many of the first [`BATCH`] parcels as the kernel takes. Returns how many these were; the error is that of the
 /// first one.
 pub(crate) fn send_batch(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::Result<usize> {
+    match parcels.len() {
+        // Most are alone, and need not pay for the room of many.
+        0 | 1 => send_parcels::<1>(socket, parcels),
+        _ => send_parcels::<BATCH>(socket, parcels),
+    }
+}
+
+fn send_parcels<const ROOM: usize>(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::Result<usize> {
     // SAFETY: these are integers and pointers, for which zero and null are values.
-    let (mut headers, mut parts): ([libc::mmsghdr; BATCH], [[libc::iovec; 2]; BATCH]) = unsafe { mem::zeroed() };
+    let (mut headers, mut parts): ([libc::mmsghdr; ROOM], [[libc::iovec; 2]; ROOM]) = unsafe { mem::zeroed() };
     for ((header, parts), parcel) in headers.iter_mut().zip(&mut parts).zip(parcels) {
         for (part, octets) in parts.iter_mut().zip(&parcel.parts) {
             *part = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
@@ -1417,7 +1426,7 @@ pub(crate) fn send_batch(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>]) -> io::
             header.msg_hdr.msg_controllen = parcel.ancillary.length;
         }
     }
-    let count = libc::c_uint::try_from(parcels.len().min(BATCH)).unwrap_or_default();
+    let count = libc::c_uint::try_from(parcels.len().min(ROOM)).unwrap_or_default();
     // SAFETY: there are at least `count` headers, whose parts, addresses and ancillary data are as long as they say and
     // outlive the call; the kernel only reads them, whatever the type of the pointers.
     let sent = unsafe {

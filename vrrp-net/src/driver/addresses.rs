@@ -18,6 +18,9 @@ use crate::{RouterConfig, sys};
 pub(super) const LARGEST_BATCH: usize = 200;
 const SMALLEST_BATCH: usize = 16;
 
+/// The first batch after a promotion, so that the first of many addresses is announced at once.
+const FIRST_BATCH: usize = 2;
+
 /// How long the kernel may take for those of one turn: meanwhile no advertisement goes out.
 const BATCH_TIME: Duration = Duration::from_millis(4);
 
@@ -27,6 +30,9 @@ pub(super) const REMOVED_BEFORE_RESIGNATION: usize = 1000;
 /// How long a virtual router stays out after the kernel refused an address; doubled each time in a row.
 const FAULT_HOLD: Duration = Duration::from_secs(10);
 const LONGEST_FAULT_HOLD: Duration = Duration::from_secs(600);
+
+/// What it takes at least to renew the lease of one address.
+const RENEWAL_ESTIMATE: Duration = Duration::from_micros(10);
 
 /// Renewals may take this part of the time.
 const RENEWAL_SHARE: u32 = 100;
@@ -98,6 +104,9 @@ impl Driver {
         let now = sys::boottime_now();
         managed.installed = Some(now);
         managed.pass_began = now;
+        if self.busy.is_empty() {
+            self.batch = FIRST_BATCH;
+        }
         managed.renews = true;
         managed.spent = Duration::ZERO;
         // The last intent wins: what was to be removed stays, unless it was not ours to have.
@@ -219,6 +228,7 @@ impl Driver {
         for ((id, todo, _), result) in changes.into_iter().zip(results) {
             self.changed(now, id, todo, result, share);
         }
+        self.send_announcements(now);
         for id in served {
             if self.managed.get(&id).is_none_or(|managed| managed.todo.is_empty()) {
                 self.busy.retain(|busy| *busy != id);
@@ -250,8 +260,10 @@ impl Driver {
     fn lease(&self, id: RouterId) -> Option<(NonZeroU32, Duration)> {
         let (managed, params) = (self.managed.get(&id)?, self.router.params(id)?);
         let down_interval = params.active_down_interval(params.advert_interval());
-        let estimate = Duration::from_micros(10) * u32::try_from(managed.places.len()).unwrap_or(u32::MAX);
-        managed.config.lease.terms(down_interval, managed.cost.max(estimate) * RENEWAL_SHARE)
+        // All virtual routers together may take no more than that part of the time.
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let each = (managed.cost / count(managed.places.len()).max(1)).max(RENEWAL_ESTIMATE);
+        managed.config.lease.terms(down_interval, each.saturating_mul(count(self.owners.len())) * RENEWAL_SHARE)
     }
 
     /// What comes of one change.
@@ -267,18 +279,18 @@ impl Driver {
             (Purpose::Install, Ok(())) => {
                 managed.spent += cost;
                 if managed.announce_installed && managed.config.announcements.repeat > 0 {
-                    self.announce_place(todo.place);
+                    self.announce_place(id, todo.place);
                 }
             }
-            (Purpose::Return, Ok(())) => self.announce_place(todo.place),
+            (Purpose::Return, Ok(())) => self.announce_place(id, todo.place),
             (Purpose::Renew, Ok(())) => managed.spent += cost,
             (Purpose::Restore, Ok(())) => {
                 self.events.push(DriverEvent::AddressRestored { router: id, address });
-                self.announce_place(todo.place);
+                self.announce_place(id, todo.place);
             }
             (Purpose::Relet, Ok(())) => {
                 self.events.push(DriverEvent::LeaseExpired { router: id, address });
-                self.announce_place(todo.place);
+                self.announce_place(id, todo.place);
             }
             (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet | Purpose::Return, Err(error)) => {
                 self.events.push(DriverEvent::AddressRefused { router: id, error });

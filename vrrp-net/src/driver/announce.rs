@@ -1,14 +1,29 @@
 //! Telling the hosts where the addresses are: gratuitous ARP and unsolicited neighbour advertisements.
 
+use std::io;
+use std::time::Duration;
+
 use vrrp_core::{Instant, Phase, RouterId, State};
 
 use super::Driver;
 use super::managed::{Chore, Place};
-use crate::Announcement;
 use crate::interface::Interface;
+use crate::{Announcement, sys};
 
 /// Most packets that are sent in one turn, so that thousands of addresses cannot keep the advertisements waiting.
 const PACKETS_PER_TURN: usize = 512;
+
+/// How long a queue that is full is left alone.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
+
+/// One packet that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unannounced {
+    router: RouterId,
+    /// Of an address that was installed at this instant.
+    installed: Instant,
+    place: Place,
+}
 
 /// Announcements of one virtual router that are under way.
 #[derive(Debug)]
@@ -113,7 +128,7 @@ impl Driver {
 
     /// Sends what is under way, as far as the bound of a turn and the pace of each interface allow.
     pub(super) fn announce_some(&mut self, now: Instant) {
-        let mut left = PACKETS_PER_TURN;
+        let mut left = PACKETS_PER_TURN.saturating_sub(self.unannounced.len());
         for _ in 0..self.announcing.len() {
             let Some(mut announcing) = self.announcing.pop_front() else { return };
             if !self.is_installed(announcing.router, announcing.installed) {
@@ -133,7 +148,7 @@ impl Driver {
                 if !pace.is_zero() {
                     self.quiet.insert(place.interface, now + pace);
                 }
-                self.announce_place(place);
+                self.announce_place(announcing.router, place);
                 announcing.next += 1;
                 left -= 1;
             }
@@ -141,6 +156,7 @@ impl Driver {
                 self.announcing.push_back(announcing);
             }
         }
+        self.send_announcements(now);
     }
 
     /// When there is something to announce next.
@@ -150,14 +166,50 @@ impl Driver {
             let place = managed.places.get(announcing.next)?;
             Some(self.quiet.get(&place.interface).copied().unwrap_or(now))
         };
-        self.announcing.iter().map(|announcing| due(announcing).unwrap_or(now)).min()
+        let next = self.announcing.iter().map(|announcing| due(announcing).unwrap_or(now));
+        next.chain((!self.unannounced.is_empty()).then_some(now + FULL_QUEUE_PAUSE)).min()
     }
 
-    pub(super) fn announce_place(&self, place: Place) {
-        let Some(interface) = self.interfaces.get(&place.interface) else { return };
-        if let (Some(index), Some(mac)) = (Interface::index(interface), interface.mac()) {
-            // Lost announcements are repeated; an interface that cannot send is a fault by other ways.
-            let _ = self.link_socket.announce([Announcement::new(index, mac, place.address.address())]);
-        }
+    /// Has one address announced once, together with others.
+    pub(super) fn announce_place(&mut self, id: RouterId, place: Place) {
+        let Some(installed) = self.managed.get(&id).and_then(|managed| managed.installed) else { return };
+        self.unannounced.push_back(Unannounced { router: id, installed, place });
     }
+
+    /// Sends what is to be announced, many with one system call. What does not go into a queue that is full goes a little
+    /// later.
+    pub(super) fn send_announcements(&mut self, now: Instant) {
+        if self.unannounced.is_empty() || self.full_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.full_until = None;
+        let mut waiting = std::mem::take(&mut self.unannounced);
+        // What is not on this host any more must not be announced.
+        waiting.retain(|it| self.is_installed(it.router, it.installed) && self.announcement(it.place).is_some());
+        while !waiting.is_empty() {
+            let packets = waiting.iter().filter_map(|it| self.announcement(it.place));
+            let (sent, error) = self.link_socket.announce(packets);
+            waiting.drain(..sent.min(waiting.len()));
+            match error {
+                None => {}
+                Some(error) if is_full(&error) => {
+                    self.full_until = Some(now + FULL_QUEUE_PAUSE);
+                    break;
+                }
+                // An interface that cannot send is a fault by other ways; it must not stop the others.
+                Some(_) => drop(waiting.pop_front()),
+            }
+        }
+        self.unannounced = waiting;
+    }
+
+    fn announcement(&self, place: Place) -> Option<Announcement> {
+        let interface = self.interfaces.get(&place.interface)?;
+        Some(Announcement::new(Interface::index(interface)?, interface.mac()?, place.address.address()))
+    }
+}
+
+/// Whether more can be sent in a moment.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(sys::ENOBUFS)
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use vrrp_core::{Alarm, Cause, Faults, Instant, RouterId, Transition};
 
 use crate::error::Error;
+use crate::netlink::mac_text;
 
 /// Something that the application may want to act on.
 #[derive(Debug)]
@@ -91,6 +92,16 @@ pub enum DriverEvent {
         /// The address.
         address: IpAddr,
     },
+    /// Another host says that it has an address which is served here, or one that is sent from: hosts may reach either.
+    /// Reported, and an address that is served announced again, once in 10 s for each address (RFC 5227 §2.4).
+    AddressConflict {
+        /// Which virtual router.
+        router: RouterId,
+        /// The address.
+        address: IpAddr,
+        /// The MAC address of the other host.
+        mac: [u8; 6],
+    },
     /// Advertisements cannot be sent; reported once until one can. After Active_Down_Interval the others have taken
     /// over, and the virtual router leaves the election for a while.
     SendFailed {
@@ -144,6 +155,7 @@ impl DriverEvent {
             | Self::LeaseExpired { router, .. }
             | Self::AddressContested { router, .. }
             | Self::AddressMisplaced { router, .. }
+            | Self::AddressConflict { router, .. }
             | Self::NotGuarded { router, .. }
             | Self::TrackingFailed { router, .. }
             | Self::SendFailed { router, .. } => Some(*router),
@@ -179,6 +191,13 @@ impl fmt::Display for DriverEvent {
             }
             Self::AddressMisplaced { address, .. } => {
                 write!(f, "{address} is on this host, but another one is to have it: who put it there?")
+            }
+            Self::AddressConflict { address, mac, .. } => {
+                write!(
+                    f,
+                    "{address} is claimed by another host, {}: find it and take the address from it",
+                    mac_text(*mac)
+                )
             }
             Self::GuardianLost => {
                 f.write_str("the guardian is gone: nobody releases the addresses if this process dies")

@@ -1,16 +1,32 @@
 //! Reading: advertisements, and what changes about interfaces and addresses.
 
-use super::{Driver, FIRST_INTERFACE, GUARDIAN, MONITOR, SOCKETS_PER_INTERFACE, TIMER};
+use vrrp_core::Family;
+
+use super::{Driver, FIRST_INTERFACE, GUARDIAN, MONITOR, SOCKETS_PER_INTERFACE, TIMER, WATCHES};
 use crate::error::Error;
 use crate::{ReceiveBuffer, sys};
 
 /// Most datagrams that are read from one socket in one turn, so that a flood cannot keep the timers waiting.
 const DATAGRAMS_PER_TURN: usize = 1024;
 
+/// Most descriptors that are looked at with one system call.
+const DESCRIPTORS_AT_ONCE: usize = 64;
+
 impl Driver {
     /// Reads whatever has something to say; of the sockets each, so that no timer overtakes an advertisement.
     pub(super) fn read_ready(&mut self) -> Result<(), Error> {
-        let mut ready = vec![sys::Ready::EMPTY; self.interfaces.len() * 2 + 4];
+        // Those that were not told of are told of next, since the kernel goes round.
+        for _ in 0..=(self.interfaces.len() * 4) / DESCRIPTORS_AT_ONCE {
+            if self.read_some()? < DESCRIPTORS_AT_ONCE {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from at most [`DESCRIPTORS_AT_ONCE`] of those that have something to say. Returns how many.
+    fn read_some(&mut self) -> Result<usize, Error> {
+        let mut ready = [sys::Ready::EMPTY; DESCRIPTORS_AT_ONCE];
         let count =
             self.epoll.look(&mut ready).map_err(|error| Error::io("look at the driver's descriptors", error))?;
         let tokens = || ready.iter().take(count).map(|ready| ready.token());
@@ -25,9 +41,13 @@ impl Driver {
             self.read_changes()?;
         }
         for token in tokens().filter(|token| *token >= FIRST_INTERFACE) {
-            self.read_adverts(token);
+            match token % SOCKETS_PER_INTERFACE {
+                0 | 1 => self.read_adverts(token),
+                2 => self.read_claims(token - WATCHES, Family::V4),
+                _ => self.read_claims(token - WATCHES - 1, Family::V6),
+            }
         }
-        Ok(())
+        Ok(count)
     }
 
     fn read_adverts(&mut self, token: u64) {

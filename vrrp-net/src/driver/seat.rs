@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::filter::{Plausible, ReceiveFilter};
 use crate::interface::{Interface, family_number};
 use crate::sysctl::Setting;
-use crate::{RouterConfig, VirtualMacInterface, VirtualMacs};
+use crate::{AdvertSocket, RouterConfig, VirtualMacInterface, VirtualMacs};
 
 impl Driver {
     /// Opens what a virtual router needs on its interfaces.
@@ -79,6 +79,27 @@ impl Driver {
         self.set_up_sockets(token)
     }
 
+    /// Has a virtual router hear the group that its peers speak to.
+    pub(super) fn join_group(&mut self, id: RouterId) -> Result<(), Error> {
+        let Some(managed) = self.managed.get(&id).filter(|managed| !managed.config.addressing.is_unicast()) else {
+            return Ok(());
+        };
+        let interface = self.interfaces.get(&managed.interface);
+        let socket = interface.and_then(|interface| interface.socket(managed.config.family()));
+        // Without an address there may be no group to join: it is joined with the address.
+        let has_address = self.router.params(id).is_some_and(|params| params.primary_address().is_some());
+        socket.map_or(Ok(()), AdvertSocket::join).or_else(|error| if has_address { Err(error) } else { Ok(()) })
+    }
+
+    /// Lets in what may be for the virtual routers that were added since the last turn.
+    pub(super) fn set_filters(&mut self) {
+        while let Some(token) = self.unfiltered.pop_first() {
+            if let Err(error) = self.set_up_sockets(token) {
+                self.interface_failed(token, error);
+            }
+        }
+    }
+
     /// Lets in what may be for the virtual routers of an interface, and nothing else.
     pub(super) fn set_up_sockets(&mut self, token: u64) -> Result<(), Error> {
         let Some(interface) = self.interfaces.get(&token) else { return Ok(()) };
@@ -112,7 +133,7 @@ impl Driver {
                 socket.leave()?;
             }
         }
-        Ok(())
+        self.watch_addresses(token)
     }
 
     /// Keeps the kernel from deleting an address together with another one of its prefix.
@@ -147,7 +168,11 @@ impl Driver {
         self.set_virtual_mac_up(id, active, true);
     }
 
+    /// What is to be sent through it goes first.
     pub(super) fn lower_virtual_mac(&mut self, id: RouterId) {
+        if self.managed.get(&id).is_some_and(|managed| managed.raised) {
+            self.send_outbox();
+        }
         self.set_virtual_mac_up(id, true, false);
     }
 

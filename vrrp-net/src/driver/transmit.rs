@@ -2,7 +2,7 @@
 
 use std::io;
 
-use vrrp_core::{Action, Claim, Event, Fault, Phase, Role, RouterId, State};
+use vrrp_core::{Action, Claim, Event, Family, Fault, Phase, Role, RouterId, State};
 
 use super::Driver;
 use super::addresses::REMOVED_BEFORE_RESIGNATION;
@@ -11,26 +11,83 @@ use super::managed::Chore;
 use crate::error::Error;
 use crate::{MAX_ADVERT_LEN, Outgoing, sys};
 
+/// Octets of advertisements that go out together: a thousand small ones.
+const OUTBOX: usize = 64 * 1024;
+
+/// Advertisements on their way out, so that those of many virtual routers go with one system call.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// Of all of them, one after the other.
+    octets: Vec<u8>,
+    /// Of these so many are in use.
+    used: usize,
+    letters: Vec<Letter>,
+}
+
+/// One copy of an advertisement.
+#[derive(Clone, Copy, Debug)]
+struct Letter {
+    router: RouterId,
+    claim: Claim,
+    /// The interface that it is sent on.
+    sender: u64,
+    family: Family,
+    /// Where its octets begin.
+    start: usize,
+    advert: vrrp_core::Outgoing,
+    /// Whether it is the first copy.
+    first: bool,
+    /// Whether the one before could not be sent.
+    after_failure: bool,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Self { octets: vec![0; OUTBOX], used: 0, letters: Vec::new() }
+    }
+
+    /// Without room, for the moment in which it is emptied.
+    const fn nowhere() -> Self {
+        Self { octets: Vec::new(), used: 0, letters: Vec::new() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.octets.len() - self.used < MAX_ADVERT_LEN
+    }
+
+    fn outgoing(&self, place: usize) -> Option<Outgoing<'_>> {
+        let Letter { start, advert, .. } = self.letters.get(place)?;
+        let mut outgoing =
+            Outgoing::new(advert.source, advert.destination, self.octets.get(*start..start + advert.len)?);
+        outgoing.ttl = advert.ttl;
+        Some(outgoing)
+    }
+}
+
 impl Driver {
     /// Carries out every action but the changes of addresses, which are queued: they go to the kernel in batches.
     pub(super) fn perform(&mut self) {
-        while let Some((id, action)) = self.router.poll_action() {
-            match action {
-                Action::SendAdvert(claim) => {
-                    self.raise_virtual_mac(id);
-                    self.advertise(id, claim);
+        loop {
+            while let Some((id, action)) = self.router.poll_action() {
+                match action {
+                    Action::SendAdvert(claim) => self.advertise(id, claim),
+                    Action::InstallAddresses => self.install(id),
+                    Action::RemoveAddresses => self.uninstall(id),
+                    Action::Announce => self.announce_all_of(id),
+                    Action::Transition(transition) => {
+                        self.tell(id, DriverEvent::Transition { router: id, transition });
+                    }
+                    Action::Alarm(alarm) => self.tell(id, DriverEvent::Alarm { router: id, alarm }),
+                    Action::Prepare(claim) => self.tell(id, DriverEvent::Prepare { router: id, claim }),
+                    // Actions of a later version of the core.
+                    _ => {}
                 }
-                Action::InstallAddresses => self.install(id),
-                Action::RemoveAddresses => self.uninstall(id),
-                Action::Announce => self.announce_all_of(id),
-                Action::Transition(transition) => {
-                    self.tell(id, DriverEvent::Transition { router: id, transition });
-                }
-                Action::Alarm(alarm) => self.tell(id, DriverEvent::Alarm { router: id, alarm }),
-                Action::Prepare(claim) => self.tell(id, DriverEvent::Prepare { router: id, claim }),
-                // Actions of a later version of the core.
-                _ => {}
             }
+            if self.outbox.letters.is_empty() {
+                return;
+            }
+            // One that cannot be sent may be news for the protocol.
+            self.send_outbox();
         }
     }
 
@@ -45,62 +102,108 @@ impl Driver {
     /// Sends an advertisement; one that follows the removal of addresses only once they are gone, unless there are so
     /// many that the others would have to wait.
     fn advertise(&mut self, id: RouterId, claim: Claim) {
-        match self.managed.get_mut(&id) {
-            Some(managed) if managed.is_removing() && managed.todo.len() <= REMOVED_BEFORE_RESIGNATION => {
-                managed.deferred.push(claim);
-            }
-            Some(_) => self.send_advert(id, claim),
-            None => {}
-        }
-    }
-
-    pub(super) fn send_advert(&mut self, id: RouterId, claim: Claim) {
-        let result = self.transmit(id, claim);
         let Some(managed) = self.managed.get_mut(&id) else { return };
-        match result {
-            Ok(()) => {
-                managed.send_failing = None;
-                self.router.count_sent(id, claim);
-            }
-            // A resignation that cannot be sent changes nothing: the others wait for Active_Down_Interval. Nor does the last
-            // advertisement of one that has yielded.
-            Err(_) if claim.priority.is_none() => {}
-            Err(_) if self.router.state(id).is_none_or(|state| state.role() != Role::Active) => {}
-            Err(error) => self.send_failed(id, error),
+        if managed.is_removing() && managed.todo.len() <= REMOVED_BEFORE_RESIGNATION {
+            managed.deferred.push(claim);
+            return;
         }
+        if managed.virtual_mac.is_some() && !managed.raised {
+            self.raise_virtual_mac(id);
+        }
+        self.send_advert(id, claim);
     }
 
-    /// Sends an advertisement to the group, or one copy to each peer. It has failed if it reached nobody.
-    fn transmit(&mut self, id: RouterId, claim: Claim) -> io::Result<()> {
-        let Some(family) = self.managed.get(&id).map(|managed| managed.config.family()) else { return Ok(()) };
-        let mut buffer = [0; MAX_ADVERT_LEN];
-        self.outbox.clear();
+    /// Puts an advertisement into the outbox: one to the group, or one copy for each peer. It leaves at the end of
+    /// [`perform`](Self::perform) at the latest.
+    pub(super) fn send_advert(&mut self, id: RouterId, claim: Claim) {
+        let Some(managed) = self.managed.get(&id) else { return };
+        let (sender, family, after_failure) = (managed.sender, managed.config.family(), managed.send_failing.is_some());
         for number in 0..self.router.destinations(id).len() {
-            let destination = self.router.destinations(id).get(number).copied();
-            let built = match (number, destination) {
-                (0, _) => self.router.build_advert(id, claim, &mut buffer),
-                (_, Some(destination)) => self.router.build_copy(id, claim, destination, &mut buffer),
-                (_, None) => break,
+            if self.outbox.is_full() {
+                self.send_outbox();
+            }
+            let Some(buffer) = self.outbox.octets.get_mut(self.outbox.used..) else { return };
+            let built = match (number, self.router.destinations(id).get(number).copied()) {
+                (0, _) => self.router.build_advert(id, claim, buffer),
+                (_, Some(destination)) => self.router.build_copy(id, claim, destination, buffer),
+                (_, None) => return,
             };
-            let advert = built.map_err(io::Error::other)?;
-            self.outbox.push((advert, buffer.get(..advert.len).unwrap_or_default().to_vec()));
+            let advert = match built {
+                Ok(advert) => advert,
+                Err(error) => return self.not_sent(id, claim, io::Error::other(error)),
+            };
+            let (start, first) = (self.outbox.used, number == 0);
+            self.outbox.used += advert.len;
+            let letter = Letter { router: id, claim, sender, family, start, advert, first, after_failure };
+            self.outbox.letters.push(letter);
         }
         // Before anything follows from it that is to be undone; and what the guardian would say is newer than this.
-        self.guard(id);
-        let sender = self.managed.get(&id).and_then(|managed| self.interfaces.get(&managed.sender));
-        let Some(socket) = sender.and_then(|interface| interface.socket(family)) else {
-            return Err(io::ErrorKind::NetworkDown.into());
-        };
-        let adverts = self.outbox.iter().map(|(advert, payload)| {
-            let mut outgoing = Outgoing::new(advert.source, advert.destination, payload);
-            outgoing.ttl = advert.ttl;
-            outgoing
-        });
-        let adverts: Vec<Outgoing<'_>> = adverts.collect();
-        let mut failure = Ok(());
-        match socket.send(&adverts, |_, error| failure = Err(error)) {
-            0 => failure,
-            _ => Ok(()),
+        if self.has_guardian() {
+            self.guard(id);
+        }
+    }
+
+    /// Sends what is in the outbox, for each interface and family together.
+    pub(super) fn send_outbox(&mut self) {
+        let mut outbox = std::mem::replace(&mut self.outbox, Outbox::nowhere());
+        // Those of one virtual router stay in their order.
+        outbox.letters.sort_unstable_by_key(|letter| (letter.sender, letter.family, letter.start));
+        let mut failures: Vec<(usize, io::Error)> = Vec::new();
+        let mut from = 0;
+        for letters in outbox.letters.chunk_by(|a, b| (a.sender, a.family) == (b.sender, b.family)) {
+            let socket = letters
+                .first()
+                .and_then(|letter| self.interfaces.get(&letter.sender).and_then(|it| it.socket(letter.family)));
+            match socket {
+                Some(socket) => {
+                    let advert = |place: usize| outbox.outgoing(from + place);
+                    socket.send_each(letters.len(), advert, |place, error| failures.push((from + place, error)));
+                }
+                None => {
+                    let down = |place| (place, io::ErrorKind::NetworkDown.into());
+                    failures.extend((from..from + letters.len()).map(down));
+                }
+            }
+            from += letters.len();
+        }
+        let mut failures = failures.into_iter().peekable();
+        let mut copies = outbox.letters.iter().enumerate().peekable();
+        while let Some((place, letter)) = copies.next() {
+            // It has failed if it reached nobody.
+            let mut failure = failures.next_if(|(failed, _)| *failed == place).map(|(_, error)| error);
+            while let Some((place, _)) = copies.next_if(|(_, copy)| !copy.first) {
+                if failures.next_if(|(failed, _)| *failed == place).is_none() {
+                    failure = None;
+                }
+            }
+            match failure {
+                None => self.sent(letter),
+                Some(error) => self.not_sent(letter.router, letter.claim, error),
+            }
+        }
+        outbox.used = 0;
+        outbox.letters.clear();
+        self.outbox = outbox;
+    }
+
+    fn sent(&mut self, letter: &Letter) {
+        // The copies for the last of many peers may have missed the first ones' departure.
+        if letter.first {
+            self.router.count_sent(letter.router, letter.claim);
+        }
+        if letter.after_failure
+            && let Some(managed) = self.managed.get_mut(&letter.router)
+        {
+            managed.send_failing = None;
+        }
+    }
+
+    fn not_sent(&mut self, id: RouterId, claim: Claim, error: io::Error) {
+        let active = self.router.state(id).is_some_and(|state| state.role() == Role::Active);
+        // A resignation that cannot be sent changes nothing: the others wait for Active_Down_Interval. Nor does the last
+        // advertisement of one that has yielded.
+        if claim.priority.is_some() && active {
+            self.send_failed(id, error);
         }
     }
 

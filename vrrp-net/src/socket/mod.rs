@@ -240,17 +240,33 @@ impl AdvertSocket {
     /// said, or `InvalidInput` if the addresses are not of this family or the payload is longer than
     /// [`MAX_ADVERT_LEN`]. One that cannot be sent does not stop the others; but if the queue is full (`WouldBlock`), it
     /// is so for all that follow.
-    pub fn send(&self, adverts: &[Outgoing<'_>], mut failed: impl FnMut(usize, io::Error)) -> usize {
+    pub fn send(&self, adverts: &[Outgoing<'_>], failed: impl FnMut(usize, io::Error)) -> usize {
+        self.send_each(adverts.len(), |place| adverts.get(place).copied(), failed)
+    }
+
+    /// As [`send`](Self::send), for `count` advertisements that are not in one piece of memory.
+    pub(crate) fn send_each<'a>(
+        &self,
+        count: usize,
+        advert: impl Fn(usize) -> Option<Outgoing<'a>>,
+        mut failed: impl FnMut(usize, io::Error),
+    ) -> usize {
         let (mut at, mut total) = (0, 0);
-        while let Some(rest) = adverts.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.send_batch(rest) {
+        while at < count {
+            let rest = (at..count).map_while(&advert);
+            let result = match count - at {
+                // Most are alone, and need not pay for the room of many.
+                1 => self.send_batch::<1>(rest),
+                _ => self.send_batch::<{ sys::BATCH }>(rest),
+            };
+            match result {
                 Ok(sent) => {
                     // Never nothing, so that this ends.
                     at += sent.max(1);
                     total += sent;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    (at..adverts.len()).for_each(|place| failed(place, io::ErrorKind::WouldBlock.into()));
+                    (at..count).for_each(|place| failed(place, io::ErrorKind::WouldBlock.into()));
                     return total;
                 }
                 Err(error) => {
@@ -262,12 +278,13 @@ impl AdvertSocket {
         total
     }
 
-    /// Sends as many from the start of `adverts` as go with one system call. The error is that of the first one.
-    fn send_batch(&self, adverts: &[Outgoing<'_>]) -> io::Result<usize> {
-        let mut headers = [[0; v4::HEADER_LEN]; sys::BATCH];
-        let mut parcels = [sys::Parcel::EMPTY; sys::BATCH];
+    /// Sends as many from the start of `adverts`, and at most `ROOM`, as go with one system call. The error is that of the
+    /// first one.
+    fn send_batch<'a, const ROOM: usize>(&self, adverts: impl Iterator<Item = Outgoing<'a>>) -> io::Result<usize> {
+        let mut headers = [[0; v4::HEADER_LEN]; ROOM];
+        let mut parcels = [sys::Parcel::EMPTY; ROOM];
         let mut count = 0;
-        for ((advert, header), parcel) in adverts.iter().zip(&mut headers).zip(&mut parcels) {
+        for ((parcel, header), advert) in parcels.iter_mut().zip(&mut headers).zip(adverts) {
             let made = match (self.family, advert.source, advert.destination) {
                 _ if advert.payload.len() > MAX_ADVERT_LEN => None,
                 (Family::V4, IpAddr::V4(source), IpAddr::V4(destination)) => {

@@ -6,6 +6,7 @@ mod agent;
 mod guarded;
 mod interfaces;
 mod leftovers;
+mod neighbors;
 mod network;
 mod privileges;
 mod promotion;
