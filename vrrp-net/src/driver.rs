@@ -10,6 +10,7 @@ mod links;
 mod managed;
 mod receive;
 mod reconfigure;
+mod reservation;
 mod seat;
 mod status;
 mod track;
@@ -17,7 +18,7 @@ mod transmit;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use vrrp_core::track::Tracked;
@@ -37,7 +38,7 @@ use crate::interface::Interface;
 use crate::netlink::{DropTable, Monitor, Netlink};
 use crate::sysctl::Settings;
 use crate::tracking::HostView;
-use crate::{LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, sys};
+use crate::{Descriptors, LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, descriptors, sys};
 
 /// The mark on the addresses that this crate installs (`IFA_PROTO`): VRRP's IP protocol number.
 pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
@@ -69,6 +70,8 @@ pub struct Driver {
     monitor: Monitor,
     netlink: Netlink,
     link_socket: LinkSocket,
+    /// Sockets that were handed in and are not used yet.
+    spares: Vec<OwnedFd>,
     router: VrrpRouter,
     /// By epoll token.
     interfaces: BTreeMap<u64, Interface>,
@@ -114,7 +117,30 @@ impl Driver {
     /// [`Error::MissingCapability`] unless the process has `CAP_NET_RAW` and `CAP_NET_ADMIN`; [`Error::Io`] if it has no
     /// descriptors left.
     pub fn new() -> Result<Self, Error> {
-        let link_socket = LinkSocket::open()?;
+        Self::with_sockets(LinkSocket::open()?, Vec::new())
+    }
+
+    /// A driver without virtual routers, with sockets that were opened beforehand. It opens others only for interfaces and
+    /// families that there are none for.
+    ///
+    /// # Errors
+    /// [`Error::MissingCapability`] unless the process has `CAP_NET_ADMIN`; [`Error::Io`] if it has no descriptors left.
+    pub fn with_descriptors(descriptors: Descriptors) -> Result<Self, Error> {
+        Self::with_sockets(descriptors.link_socket, descriptors.sockets)
+    }
+
+    /// Copies of the sockets, to be passed on to a successor that takes over from this process. Each advertisement goes to
+    /// one of those who read, so only one of the two may run.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the process has no descriptors left.
+    pub fn descriptors(&self) -> Result<Descriptors, Error> {
+        let own = self.interfaces.values().flat_map(|interface| interface.sockets.iter().flatten());
+        descriptors::copies(&self.link_socket, own, &self.spares)
+            .map_err(|error| Error::io("copy the driver's sockets", error))
+    }
+
+    fn with_sockets(link_socket: LinkSocket, spares: Vec<OwnedFd>) -> Result<Self, Error> {
         if !Capability::NetAdmin.is_effective() {
             let operation = "change the addresses of interfaces".to_owned();
             return Err(Error::MissingCapability { operation, capability: Capability::NetAdmin });
@@ -131,6 +157,7 @@ impl Driver {
             monitor,
             netlink: Netlink::open()?,
             link_socket,
+            spares,
             router: VrrpRouter::new(),
             interfaces: BTreeMap::new(),
             next_token: FIRST_INTERFACE,
@@ -166,15 +193,19 @@ impl Driver {
     /// Its addresses that are on the interface already were left there by a process that died, and are removed; unless
     /// this host is their owner (priority 255).
     ///
+    /// If another process of this host (another driver) runs this virtual router already, it waits until that one has ended:
+    /// [`DriverEvent::RunByAnother`]. With a virtual MAC address it cannot wait: that is [`Error::RunByAnother`].
+    ///
     /// # Errors
     /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`] and what opening
     /// sockets can give; nothing is left behind.
     pub fn add(&mut self, config: RouterConfig) -> Result<RouterId, Error> {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
         let now = sys::boottime_now();
+        let reservation = if config.virtual_mac.is_some() { reservation::reserve(&config)? } else { None };
         let id = match self.register(now, &config, params) {
             Ok((id, seat)) => {
-                self.enlist(id, Managed::new(config, seat));
+                self.enlist(id, Managed { reservation, ..Managed::new(config, seat) });
                 id
             }
             Err(error) => {
@@ -194,11 +225,7 @@ impl Driver {
         if self.interfaces.get(&token).is_some_and(|interface| !interface.reported_usable) {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
-        self.router.handle_event(now, id, Event::Startup);
-        let faults = self.router.state(id).map(|state| state.faults()).unwrap_or_default();
-        if !faults.is_empty() {
-            self.events.push(DriverEvent::Waiting { router: id, faults });
-        }
+        self.start(now, id);
         self.arm_at(now, now)?;
         Ok(id)
     }
@@ -254,7 +281,9 @@ impl Driver {
             for place in &managed.places {
                 self.owners.remove(&(place.interface, place.address.address()));
             }
-            self.set_up_sockets(managed.interface)?;
+            if let Err(error) = self.set_up_sockets(managed.interface) {
+                self.interface_failed(managed.interface, error);
+            }
             drop(managed);
             self.close_unused_interfaces();
         }
@@ -492,7 +521,9 @@ impl Driver {
                 Chore::AnnounceAfterRival(id, since) => self.announce_after_rival(id, since),
                 Chore::RefreshAnnouncements(id, since) if self.is_installed(id, since) => self.refresh(now, id, since),
                 Chore::Resend(id) => self.resend(id),
+                Chore::Start(id) => self.start(now, id),
                 Chore::LinkUp(token) => self.link_is_up(now, token),
+                Chore::Attach(token) => self.attach_again(now, token),
                 // The addresses of that time are gone.
                 Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
             }

@@ -182,6 +182,20 @@ pub enum Error {
         interface: String,
     },
 
+    /// Another process of this host runs a virtual router, and has its MAC address.
+    #[error(
+        "virtual router {vrid} of {interface} is run by another process of this host{}: end that one first",
+        Process(.process)
+    )]
+    RunByAnother {
+        /// The virtual router.
+        vrid: vrrp_core::Vrid,
+        /// Its interface.
+        interface: String,
+        /// The number of the other process, if it could be found out.
+        process: Option<u32>,
+    },
+
     /// Something that this version does not do.
     #[error("{0}")]
     Unsupported(String),
@@ -266,6 +280,7 @@ impl Error {
             | Self::InterfaceExists { .. }
             | Self::Config(_)
             | Self::Fixed { .. }
+            | Self::RunByAnother { .. }
             | Self::OwnAddress { .. }
             | Self::AddressTaken { .. }
             | Self::Stopped
@@ -329,6 +344,18 @@ impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(words) => write!(f, " (kernel: {words})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A process as the middle of a message.
+struct Process<'a>(&'a Option<u32>);
+
+impl fmt::Display for Process<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(process) => write!(f, " (process {process})"),
             None => Ok(()),
         }
     }

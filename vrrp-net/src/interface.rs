@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use vrrp_core::{Family, IfIndex, Instant, RouterId, VirtualAddr};
 
+use crate::descriptors::{Use, take_spare};
 use crate::driver::ADDRESS_MARK;
 use crate::error::Error;
 use crate::filter::{Plausible, ReceiveFilter};
@@ -33,6 +35,8 @@ pub(crate) struct Interface {
     pub(crate) routers: BTreeSet<RouterId>,
     /// Whether those were told that they can use it.
     pub(crate) reported_usable: bool,
+    /// Whether it was told of that it cannot be used.
+    pub(crate) failing: bool,
     /// By address and prefix length, each with its place in the kernel's order.
     addresses: BTreeMap<(IpAddr, u8), (u64, InterfaceAddress)>,
     next_place: u64,
@@ -50,6 +54,7 @@ impl Interface {
             watches: [None, None],
             routers: BTreeSet::new(),
             reported_usable: false,
+            failing: false,
             addresses: BTreeMap::new(),
             next_place: 0,
             flaps: 0,
@@ -88,14 +93,17 @@ impl Interface {
         self.sockets.get(family_number(family))?.as_ref()
     }
 
-    /// Opens the socket of a family, unless it is open. Whether it was not.
-    pub(crate) fn open_socket(&mut self, family: Family) -> Result<bool, Error> {
+    /// Opens the socket of a family, or takes one of `spares`, unless it is open. Whether it was not.
+    pub(crate) fn open_socket(&mut self, family: Family, spares: &mut Vec<OwnedFd>) -> Result<bool, Error> {
         let index = self.index();
         match (self.sockets.get_mut(family_number(family)), index) {
             (Some(place @ None), Some(index)) => {
                 // Nothing is let in until it is known what for.
                 let nothing = ReceiveFilter::from(Plausible::new([], []));
-                *place = Some(AdvertSocket::open(&self.name, index, family, &nothing)?);
+                *place = Some(match take_spare(spares, &self.name, Use::Adverts(family)) {
+                    Some(spare) => AdvertSocket::from_fd(spare, &self.name, index, &nothing)?,
+                    None => AdvertSocket::open(&self.name, index, family, &nothing)?,
+                });
                 Ok(true)
             }
             (Some(Some(_)) | None, _) | (Some(None), None) => Ok(false),
@@ -108,11 +116,12 @@ impl Interface {
     }
 
     /// Opens it, unless it is open or there is nothing to hear: only an Ethernet has MAC addresses. Whether it was not.
-    pub(crate) fn open_watch(&mut self, family: Family) -> Result<bool, Error> {
+    pub(crate) fn open_watch(&mut self, family: Family, spares: &mut Vec<OwnedFd>) -> Result<bool, Error> {
         let index = self.mac().and(self.index());
         match (self.watches.get_mut(family_number(family)), index) {
             (Some(place @ None), Some(index)) => {
-                *place = Some(AddressWatch::open(&self.name, index, family)?);
+                let spare = take_spare(spares, &self.name, Use::Watch(family));
+                *place = Some(AddressWatch::open(&self.name, index, family, spare)?);
                 Ok(true)
             }
             (Some(Some(_)) | None, _) | (Some(None), None) => Ok(false),

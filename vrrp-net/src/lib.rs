@@ -52,6 +52,7 @@
 #![deny(missing_docs)]
 
 mod config;
+mod descriptors;
 mod driver;
 mod error;
 pub mod filter;
@@ -77,6 +78,7 @@ mod watch;
 #[cfg(feature = "tokio")]
 pub use crate::tokio::AsyncDriver;
 pub use config::{Address, Announcements, RouterConfig, VirtualMac};
+pub use descriptors::Descriptors;
 pub use driver::{
     ADDRESS_MARK, AddressStatus, Driver, DriverEvent, DriverStatus, LastAdvert, LastTransition, RouterCounters,
     RouterStatus,

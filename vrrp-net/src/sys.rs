@@ -12,8 +12,8 @@ use std::time::Duration;
 
 // The numbers that the rest of the crate needs; nothing else of libc leaves this file.
 pub(crate) use libc::{
-    AF_NETLINK, AF_UNSPEC, EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, ENOBUFS, ENODEV, EOPNOTSUPP,
-    EPERM, EROFS, MSG_TRUNC,
+    AF_NETLINK, AF_UNSPEC, EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, ENOBUFS, ENODEV, ENOMEM,
+    EOPNOTSUPP, EPERM, EROFS, MSG_TRUNC,
 };
 use vrrp_core::{IfIndex, Instant};
 
@@ -245,6 +245,63 @@ pub(crate) fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Re
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
         .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
+}
+
+/// The process at the other end of a unix socket, as it was when that one began to listen, and its user.
+pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = socklen::<libc::ucred>();
+    // SAFETY: `credentials` is writable for `length` octets during the call, and any octets make a `ucred`.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok((credentials.pid, credentials.uid))
+}
+
+/// Leaves these descriptors open in the program that `command` starts, under their numbers, and in no other.
+pub(crate) fn keep_open(command: &mut std::process::Command, kept: Vec<OwnedFd>) {
+    use std::os::unix::process::CommandExt as _;
+
+    let leave_open = move || {
+        kept.iter().try_for_each(|fd| {
+            // SAFETY: F_SETFD takes an int; the descriptor is open, since the closure owns it.
+            check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) })
+        })
+    };
+    // SAFETY: after the fork it only calls fcntl, which is async-signal-safe, and reads memory that is the child's own.
+    unsafe { command.pre_exec(leave_open) };
+}
+
+/// Takes over descriptors that this program was started with. Only the first call gives any.
+pub(crate) fn take_inherited(numbers: &[i32]) -> io::Result<Vec<OwnedFd>> {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::AcqRel) {
+        return Ok(Vec::new());
+    }
+    for (place, number) in numbers.iter().enumerate() {
+        if *number < 3 || numbers.iter().take(place).any(|other| other == number) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: F_SETFD takes an int; it fails if no descriptor has this number.
+        check(unsafe { libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    }
+    // SAFETY: they are open, each is named once, and whoever started this program named them for this call alone, which is
+    // made once.
+    Ok(numbers.iter().map(|number| unsafe { OwnedFd::from_raw_fd(*number) }).collect())
+}
+
+/// The effective user of this process.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: it has no arguments and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// `setsockopt` with a plain C value.

@@ -102,23 +102,18 @@ impl VirtualMacs {
     /// # Errors
     /// [`Error::Refused`], [`Error::MissingCapability`].
     pub fn remove_leftovers(&self) -> Result<(), Error> {
+        self.remove_leftovers_if(|_| true).map(drop)
+    }
+
+    /// As [`remove_leftovers`](Self::remove_leftovers), of those that may go; returns their names.
+    pub(crate) fn remove_leftovers_if(&self, may: impl Fn(&Link) -> bool) -> Result<Vec<String>, Error> {
         let mut workshop = self.lock();
-        while let Some(link) = workshop.leftovers.pop() {
-            let (Some(parent), Some(mac)) = (link.lower, link.mac) else { continue };
-            let earlier: Vec<_> = mark_of(&link).into_iter().flat_map(earlier_values).collect();
-            for (setting, _) in &earlier {
-                // Held by the predecessor, so to speak; releasing sets it back.
-                if let Some(value) = workshop.netlink.setting(parent, *setting)? {
-                    let Workshop { netlink, settings, .. } = &mut *workshop;
-                    settings.hold(netlink, parent, *setting, value)?;
-                }
-            }
-            workshop.discard(link.index, mac)?;
-            for (setting, _) in earlier {
-                workshop.let_go(parent, setting)?;
-            }
-        }
-        Ok(())
+        let (gone, kept) = std::mem::take(&mut workshop.leftovers).into_iter().partition(may);
+        workshop.leftovers = gone;
+        let mut names = Vec::new();
+        let result = workshop.remove_all(&mut names);
+        workshop.leftovers.extend(kept);
+        result.map(|()| names)
     }
 
     /// The parents' settings that somebody has changed meanwhile: hosts may learn the wrong MAC address now.
@@ -351,6 +346,26 @@ impl Workshop {
                 }
                 return Err(error);
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes every leftover, and sets back what was set for it.
+    fn remove_all(&mut self, names: &mut Vec<String>) -> Result<(), Error> {
+        while let Some(link) = self.leftovers.pop() {
+            let (Some(parent), Some(mac)) = (link.lower, link.mac) else { continue };
+            let earlier: Vec<_> = mark_of(&link).into_iter().flat_map(earlier_values).collect();
+            for (setting, _) in &earlier {
+                // Held by the predecessor, so to speak; releasing sets it back.
+                if let Some(value) = self.netlink.setting(parent, *setting)? {
+                    self.settings.hold(&mut self.netlink, parent, *setting, value)?;
+                }
+            }
+            self.discard(link.index, mac)?;
+            for (setting, _) in earlier {
+                self.let_go(parent, setting)?;
+            }
+            names.push(link.name);
         }
         Ok(())
     }

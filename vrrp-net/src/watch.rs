@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use vrrp_core::{Family, IfIndex};
 
 use crate::error::{Capability, Error};
@@ -32,28 +32,33 @@ pub(crate) struct AddressClaim {
 }
 
 impl AddressWatch {
-    /// Hears nothing until it is told [what for](Self::set_addresses).
-    pub(crate) fn open(name: &str, interface: IfIndex, family: Family) -> Result<Self, Error> {
-        Self::socket(name, interface, family).map(|socket| Self { socket, family }).map_err(|source| {
-            Error::privileged(format!("listen for claims of addresses on {name}"), Capability::NetRaw, source)
-        })
+    /// Hears nothing until it is told [what for](Self::set_addresses). Through `spare`, one that is bound to no interface, if
+    /// there is one.
+    pub(crate) fn open(name: &str, interface: IfIndex, family: Family, spare: Option<OwnedFd>) -> Result<Self, Error> {
+        let socket = match spare {
+            Some(spare) => spare,
+            None => Self::open_unbound(family)?,
+        };
+        let bound = match family {
+            Family::V4 => sys::bind_packet(socket.as_fd(), interface, sys::ETHERTYPE_ARP),
+            Family::V6 => SockRef::from(&socket).bind_device(Some(name.as_bytes())),
+        };
+        bound.map_err(|source| failed(name, source))?;
+        Ok(Self { socket, family })
     }
 
-    fn socket(name: &str, interface: IfIndex, family: Family) -> io::Result<OwnedFd> {
-        match family {
-            Family::V4 => {
-                let socket = sys::packet_socket(0)?;
-                sys::attach_filter(socket.as_fd(), &[filter::DROP])?;
-                sys::bind_packet(socket.as_fd(), interface, sys::ETHERTYPE_ARP)?;
-                Ok(socket)
-            }
+    /// For no interface yet: it hears nothing.
+    pub(crate) fn open_unbound(family: Family) -> Result<OwnedFd, Error> {
+        let opened = match family {
+            Family::V4 => sys::packet_socket(0),
             Family::V6 => {
-                let socket = Socket::new(Domain::IPV6, Type::RAW.nonblocking().cloexec(), Some(Protocol::ICMPV6))?;
-                sys::attach_filter(socket.as_fd(), &[filter::DROP])?;
-                socket.bind_device(Some(name.as_bytes()))?;
-                Ok(socket.into())
+                let kind = Type::RAW.nonblocking().cloexec();
+                Socket::new(Domain::IPV6, kind, Some(Protocol::ICMPV6)).map(OwnedFd::from)
             }
-        }
+        };
+        let socket = opened.map_err(|source| failed("an interface", source))?;
+        sys::attach_filter(socket.as_fd(), &[filter::DROP]).map_err(|source| failed("an interface", source))?;
+        Ok(socket)
     }
 
     /// From now on claims of these addresses are heard; with very many of them, some of others too.
@@ -79,6 +84,10 @@ impl AsFd for AddressWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn failed(name: &str, source: io::Error) -> Error {
+    Error::privileged(format!("listen for claims of addresses on {name}"), Capability::NetRaw, source)
 }
 
 /// The sender of an ARP packet, request or reply, in an Ethernet frame (RFC 826).

@@ -216,8 +216,11 @@ impl Driver {
         let results = self.netlink.change_addresses(&requests).unwrap_or_else(|error| {
             // Nothing was sent: none of them is done.
             let words = error.to_string();
-            let unsent = || Error::io("change addresses", std::io::Error::other(words.clone()));
-            requests.iter().map(|_| Err(unsent())).collect()
+            let unsent = |change: &AddressChange| {
+                let operation = format!("set or remove address {}", change.address());
+                Err(Error::io(operation, std::io::Error::other(words.clone())))
+            };
+            requests.iter().map(unsent).collect()
         });
         let now = sys::boottime_now();
         self.batch = next_batch(self.batch, requests.len(), now.since(started));
@@ -240,7 +243,7 @@ impl Driver {
         let address = todo.place.address;
         Some(match todo.purpose {
             Purpose::Remove => AddressChange::Remove { interface, address },
-            Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet => {
+            Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet | Purpose::Return => {
                 let managed = self.managed.get(&id)?;
                 let configured = todo.place.number.and_then(|number| managed.config.addresses.get(number));
                 let request = match configured {
@@ -271,7 +274,7 @@ impl Driver {
             (Purpose::Remove, Ok(())) => {}
             (Purpose::Remove, Err(error)) => self.events.push(DriverEvent::AddressRefused { router: id, error }),
             // A refusal before has undone all of it.
-            (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet, _)
+            (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet | Purpose::Return, _)
                 if managed.installed.is_none() => {}
             (Purpose::Install, Ok(())) => {
                 managed.spent += cost;
@@ -279,6 +282,7 @@ impl Driver {
                     self.announce_place(id, todo.place);
                 }
             }
+            (Purpose::Return, Ok(())) => self.announce_place(id, todo.place),
             (Purpose::Renew, Ok(())) => managed.spent += cost,
             (Purpose::Restore, Ok(())) => {
                 self.events.push(DriverEvent::AddressRestored { router: id, address });
@@ -288,7 +292,7 @@ impl Driver {
                 self.events.push(DriverEvent::LeaseExpired { router: id, address });
                 self.announce_place(id, todo.place);
             }
-            (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet, Err(error)) => {
+            (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet | Purpose::Return, Err(error)) => {
                 self.events.push(DriverEvent::AddressRefused { router: id, error });
                 self.give_up_addresses(now, id);
             }

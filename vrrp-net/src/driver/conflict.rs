@@ -36,7 +36,11 @@ impl Driver {
                 interface.close_watch(family);
                 continue;
             }
-            let opened = interface.open_watch(family)?;
+            let opened = match interface.open_watch(family, &mut self.spares) {
+                // With sockets that were handed in it was left out; the addresses are served all the same.
+                Err(Error::MissingCapability { .. }) => continue,
+                opened => opened?,
+            };
             let Some(watch) = interface.watch(family) else { continue };
             watch.set_addresses(addresses)?;
             if opened {

@@ -41,6 +41,13 @@ pub enum DriverEvent {
         /// Why, with the interface: IPv6 is disabled on it, duplicate address detection is under way.
         reason: String,
     },
+    /// Another process of this host runs this virtual router: it takes part once that one has ended.
+    RunByAnother {
+        /// Which virtual router.
+        router: RouterId,
+        /// The number of the other process, if it could be found out.
+        process: Option<u32>,
+    },
     /// Something an operator should know.
     Alarm {
         /// Which virtual router.
@@ -144,6 +151,7 @@ impl DriverEvent {
             | Self::AddressRefused { router, .. }
             | Self::AddressRestored { router, .. }
             | Self::NoPrimaryAddress { router, .. }
+            | Self::RunByAnother { router, .. }
             | Self::LeaseExpired { router, .. }
             | Self::AddressContested { router, .. }
             | Self::AddressMisplaced { router, .. }
@@ -171,6 +179,10 @@ impl fmt::Display for DriverEvent {
             Self::Alarm { alarm, .. } => alarm.fmt(f),
             Self::AddressRestored { address, .. } => write!(f, "{address} was removed by another program: put back"),
             Self::NoPrimaryAddress { reason, .. } => write!(f, "no address to advertise from: {reason}"),
+            Self::RunByAnother { process, .. } => {
+                f.write_str("another process of this host runs this virtual router: waiting until it ends")?;
+                process.map_or(Ok(()), |process| write!(f, " (process {process})"))
+            }
             Self::LeaseExpired { address, .. } => {
                 write!(f, "the lease of {address} ended while this process was held up: put back")
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vrrp_core::{Event, Family, Fault, IfIndex, Instant, RouterId};
 
 use super::event::DriverEvent;
-use super::managed::Chore;
+use super::managed::{Chore, Purpose};
 use super::{ADDRESS_MARK, Driver, SOCKETS_PER_INTERFACE};
 use crate::error::Error;
 use crate::interface::Interface;
@@ -17,6 +17,9 @@ use crate::sysctl::Setting;
 
 /// Most netlink messages that are read in one turn.
 const CHANGES_PER_TURN: usize = 256;
+
+/// When an interface that could not be used is tried again.
+const ATTACH_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the application is told of an address that should not be here.
 const MISPLACED_PERIOD: Duration = Duration::from_secs(60);
@@ -170,14 +173,44 @@ impl Driver {
                     self.take_out(now, token);
                     self.rebind(token, index);
                     self.rebuild_virtual_macs(token);
+                    self.return_addresses(token);
+                }
+                if let Some(interface) = self.interfaces.get_mut(&token) {
+                    interface.failing = false;
                 }
                 self.report_usability(now, token);
                 self.update_primary_addresses(now, token);
             }
             Err(Error::UnknownInterface { .. }) => self.detach(now, token),
             Err(error) => {
-                self.interface_failed(token, error);
+                if let Some(interface) = self.interfaces.get_mut(&token)
+                    && !std::mem::replace(&mut interface.failing, true)
+                {
+                    self.interface_failed(token, error);
+                }
                 self.detach(now, token);
+                // It may be a want of descriptors or memory, of whose end nobody tells.
+                self.chores.insert((now + ATTACH_AGAIN, Chore::Attach(token)));
+            }
+        }
+    }
+
+    pub(super) fn attach_again(&mut self, now: Instant, token: u64) {
+        if self.interfaces.get(&token).is_some_and(|interface| interface.index().is_none()) {
+            self.attach(now, token);
+        }
+    }
+
+    /// Addresses of virtual routers that advertise elsewhere and are Active belong on an interface that is there again.
+    fn return_addresses(&mut self, token: u64) {
+        let first = (token, std::net::Ipv4Addr::UNSPECIFIED.into());
+        let here = self.owners.range(first..).take_while(|((at, _), _)| *at == token);
+        let ids: BTreeSet<RouterId> = here.map(|(_, id)| *id).collect();
+        for id in ids {
+            let active = self.managed.get(&id).is_some_and(|managed| managed.installed.is_some());
+            let places: Vec<_> = self.own_places(id).into_iter().filter(|place| place.interface == token).collect();
+            if active {
+                self.queue(id, Purpose::Return, places);
             }
         }
     }

@@ -8,6 +8,7 @@ use vrrp_core::track::Tracked;
 use vrrp_core::{Claim, Instant, RouterId, VirtualAddr};
 
 use super::DriverEvent;
+use super::reservation::Reservation;
 use crate::{RouterConfig, VirtualMacInterface};
 
 /// One virtual router of the driver.
@@ -50,6 +51,9 @@ pub(super) struct Managed {
     pub(super) no_primary_address: Option<String>,
     /// The addresses that incoming packets are dropped for.
     pub(super) dropped: BTreeSet<IpAddr>,
+    /// That no other process runs it; and whether one does.
+    pub(super) reservation: Option<Reservation>,
+    pub(super) run_by_another: bool,
     /// Whether the lease goes on from the end of `todo`.
     pub(super) renews: bool,
     /// When the kernel may take back the addresses that it has; `None`: never.
@@ -99,6 +103,8 @@ pub(super) enum Purpose {
     Restore,
     /// The kernel removed it at the end of its lease.
     Relet,
+    /// The other interface that it belongs on is there again.
+    Return,
     /// It moves away.
     Remove,
 }
@@ -125,6 +131,8 @@ impl Managed {
             removals: (0, Instant::ZERO),
             misplaced: None,
             no_primary_address: None,
+            reservation: None,
+            run_by_another: false,
             dropped: BTreeSet::new(),
             renews: false,
             leased_until: None,
@@ -169,6 +177,10 @@ pub(super) enum Chore {
     RefreshAnnouncements(RouterId, Instant),
     /// An advertisement that could not be sent.
     Resend(RouterId),
+    /// The start of one that waits for another process to end.
+    Start(RouterId),
+    /// Another attempt at an interface that could not be used.
+    Attach(u64),
     /// The end of an interface's hold-down.
     LinkUp(u64),
 }

@@ -178,7 +178,11 @@ impl Driver {
         self.chores.retain(|(_, chore)| match chore {
             Chore::RenewLease(of, _) | Chore::RefreshAnnouncements(of, _) => *of != id,
             Chore::AnnounceAgain(of, _) => *of != id || !adds,
-            Chore::AnnounceAfterRival(..) | Chore::Resend(_) | Chore::LinkUp(_) => true,
+            Chore::AnnounceAfterRival(..)
+            | Chore::Resend(_)
+            | Chore::Start(_)
+            | Chore::LinkUp(_)
+            | Chore::Attach(_) => true,
         });
         if let Some(period) = refresh.filter(|_| !adds) {
             self.chores.insert((sys::boottime_now() + period, Chore::RefreshAnnouncements(id, installed)));

@@ -60,7 +60,7 @@ impl Driver {
     /// Opens the socket of an interface for a family, and watches it.
     pub(super) fn open_socket(&mut self, token: u64, family: Family) -> Result<(), Error> {
         let Some(interface) = self.interfaces.get_mut(&token) else { return Ok(()) };
-        if interface.open_socket(family)?
+        if interface.open_socket(family, &mut self.spares)?
             && let Some(socket) = interface.socket(family)
         {
             let token = token + if family_number(family) == 0 { 0 } else { 1 };
@@ -86,7 +86,9 @@ impl Driver {
         };
         let interface = self.interfaces.get(&managed.interface);
         let socket = interface.and_then(|interface| interface.socket(managed.config.family()));
-        socket.map_or(Ok(()), AdvertSocket::join)
+        // Without an address there may be no group to join: it is joined with the address.
+        let has_address = self.router.params(id).is_some_and(|params| params.primary_address().is_some());
+        socket.map_or(Ok(()), AdvertSocket::join).or_else(|error| if has_address { Err(error) } else { Ok(()) })
     }
 
     /// Lets in what may be for the virtual routers that were added since the last turn.
@@ -212,6 +214,10 @@ impl Driver {
         managed.raised = up;
         if let Err(error) = virtual_mac.set_up(up) {
             self.events.push(super::DriverEvent::AddressRefused { router: id, error });
+            if up {
+                // On an interface that is down the addresses would answer nobody.
+                self.give_up_addresses(crate::now(), id);
+            }
         }
     }
 }

@@ -252,7 +252,10 @@ impl Driver {
                 Preempt::Immediately | Preempt::Never => Duration::ZERO,
             },
             accepts_packets: params.accepts_packets(),
-            faults: words(state.faults()),
+            faults: {
+                let another = "another process of this host runs it".to_owned();
+                managed.run_by_another.then_some(another).into_iter().chain(words(state.faults())).collect()
+            },
             no_primary_address: managed.no_primary_address.clone(),
             phase: phase.map(str::to_owned),
             primary_address: params.primary_address(),

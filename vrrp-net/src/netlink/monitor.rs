@@ -128,7 +128,10 @@ impl Monitor {
                     changes.extend(Messages(datagram).filter_map(|message| Change::parse(&message)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.raw_os_error() == Some(sys::ENOBUFS) => changes.push(Change::Overrun),
+                // With no memory at present what is read next may not be all either.
+                Err(error) if matches!(error.raw_os_error(), Some(sys::ENOBUFS | sys::ENOMEM)) => {
+                    changes.push(Change::Overrun);
+                }
                 Err(error) => return Err(Error::io("read changes from netlink", error)),
             }
         }

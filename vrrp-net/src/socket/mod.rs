@@ -73,15 +73,16 @@ impl AdvertSocket {
     /// [`Error::MissingCapability`] without `CAP_NET_RAW`; [`Error::NoIpv6`] if the kernel has none; [`Error::Io`] with
     /// what the kernel refused.
     pub fn open(name: &str, interface: IfIndex, family: Family, filter: &ReceiveFilter) -> Result<Self, Error> {
-        let operation = || format!("open an {} socket for VRRP on {name}", title(family));
-        let kind = Type::RAW.nonblocking().cloexec();
-        let socket = Socket::new(domain(family), kind, Some(protocol())).map_err(|source| match source {
-            source if family == Family::V6 && source.raw_os_error() == Some(sys::EAFNOSUPPORT) => {
-                Error::NoIpv6 { operation: operation() }
-            }
-            source => Error::privileged(operation(), Capability::NetRaw, source),
-        })?;
+        let socket = open_raw(family, || format!("open an {} socket for VRRP on {name}", title(family)))?;
         Self::prepare(socket, name, interface, family, filter)
+    }
+
+    /// One for no interface yet, which hears nothing.
+    pub(crate) fn open_unbound(family: Family) -> Result<OwnedFd, Error> {
+        let operation = || format!("open an {} socket for VRRP", title(family));
+        let socket = open_raw(family, operation)?;
+        sys::attach_filter(socket.as_fd(), &[filter::DROP]).map_err(|error| Error::io(operation(), error))?;
+        Ok(socket.into())
     }
 
     /// Takes over a socket that somebody else has opened, for instance a parent with more privileges:
@@ -318,6 +319,16 @@ impl AsFd for AdvertSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn open_raw(family: Family, operation: impl Fn() -> String) -> Result<Socket, Error> {
+    let kind = Type::RAW.nonblocking().cloexec();
+    Socket::new(domain(family), kind, Some(protocol())).map_err(|source| match source {
+        source if family == Family::V6 && source.raw_os_error() == Some(sys::EAFNOSUPPORT) => {
+            Error::NoIpv6 { operation: operation() }
+        }
+        source => Error::privileged(operation(), Capability::NetRaw, source),
+    })
 }
 
 /// Throws away what has arrived. Only while nothing more can arrive.

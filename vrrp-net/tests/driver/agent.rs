@@ -1,7 +1,8 @@
 //! A small application that embeds the driver: commands come on its standard input, events go to its standard output.
 
 use std::io::{BufRead, BufReader, Write as _};
-use std::process::{ChildStdin, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,14 +12,26 @@ use vrrp_net::netlink::{Label, Scope};
 use vrrp_net::tracking::{Source, TrackedInterface};
 use vrrp_net::vrrp_core::track::Impact;
 use vrrp_net::vrrp_core::{
-    Addressing, After, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
+    Addressing, After, Family, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
 };
-use vrrp_net::{Address, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac};
+use vrrp_net::{
+    Address, Descriptors, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac,
+};
 
 use super::PATIENCE;
 
 /// Says to the test binary that it is to be an agent.
 const ASKED: &str = "VRRP_TEST_AGENT";
+
+/// Says to it that it is to be another user, and with what.
+const UNPRIVILEGED: &str = "VRRP_TEST_UNPRIVILEGED_AGENT";
+
+/// Says to it that it is to await events.
+#[cfg(feature = "tokio")]
+const ASYNC: &str = "VRRP_TEST_TOKIO";
+
+/// Says to it what real-time priority its thread is to have.
+const REAL_TIME: &str = "VRRP_TEST_REAL_TIME";
 
 /// Says to it that it is to have a guardian.
 const GUARDED: &str = "VRRP_TEST_GUARDED";
@@ -38,6 +51,23 @@ impl Agent {
     /// With a guardian.
     pub(crate) fn start_guarded(host: &Host) -> Self {
         Self::start_with(host, &[(GUARDED, "1")])
+    }
+
+    /// In a tokio runtime.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn start_in_tokio(host: &Host) -> Self {
+        Self::start_with(host, &[(ASYNC, "1")])
+    }
+
+    /// With this real-time priority.
+    pub(crate) fn start_real_time(host: &Host, priority: u8) -> Self {
+        Self::start_with(host, &[(REAL_TIME, &priority.to_string())])
+    }
+
+    /// As another user, with these capabilities only; `sockets`: with those that it had opened before.
+    pub(crate) fn start_unprivileged(host: &Host, capabilities: &str, sockets: bool) -> Self {
+        let how = if sockets { "with" } else { "without" };
+        Self::start_with(host, &[(UNPRIVILEGED, &format!("{how} {capabilities}"))])
     }
 
     fn start_with(host: &Host, variables: &[(&str, &str)]) -> Self {
@@ -85,15 +115,80 @@ impl Agent {
     }
 }
 
+/// The same with a driver whose events are awaited, for `add` and `stop` alone.
+#[cfg(feature = "tokio")]
+fn run_in_tokio(driver: Driver) {
+    let (tell, commands) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        std::io::stdin().lines().map_while(Result::ok).for_each(|line| drop(tell.send(line)));
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut driver = vrrp_net::AsyncDriver::new(driver).unwrap();
+        println!("ready");
+        loop {
+            // Given up again and again: no event may be lost by that.
+            if let Ok(event) = tokio::time::timeout(Duration::from_millis(3), driver.next_event()).await {
+                println!("{}", event.unwrap());
+            }
+            match commands.try_recv().as_deref() {
+                Ok("stop") | Err(TryRecvError::Disconnected) => break,
+                Ok(command) => {
+                    let words = command.strip_prefix("add ").expect("an add");
+                    driver.driver().add(config(words.split_whitespace())).unwrap();
+                }
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        driver.into_inner().shutdown().unwrap().iter().for_each(|event| println!("{event}"));
+    });
+}
+
+/// Starts this program again in its place, as another user.
+fn become_unprivileged(how: &str) -> ! {
+    let (sockets, capabilities) = how.split_once(' ').unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    command.args([format!("--inh-caps=-all{capabilities}"), format!("--ambient-caps=-all{capabilities}")]);
+    command
+        .args([std::env::current_exe().unwrap().to_str().unwrap(), "--exact", "agent", "--nocapture"])
+        .env_remove(UNPRIVILEGED);
+    if sockets == "with" {
+        let sockets = Descriptors::open([("eth0", Family::V4), ("eth0", Family::V6)]).unwrap();
+        sockets.with_spares(Family::V4, 1).unwrap().with_spares(Family::V6, 1).unwrap().pass_to(&mut command);
+    }
+    panic!("{}", command.exec());
+}
+
 pub(crate) fn run_if_asked() {
     if std::env::var_os(ASKED).is_none() {
         return;
     }
-    let mut driver = Driver::new().unwrap();
+    if let Some(command) = std::env::var_os(UNPRIVILEGED) {
+        become_unprivileged(command.to_str().unwrap());
+    }
+    let driver = match Descriptors::inherited().unwrap() {
+        Some(descriptors) => Driver::with_descriptors(descriptors),
+        None => Driver::new(),
+    };
+    let mut driver = match driver {
+        Ok(driver) => driver,
+        Err(error) => return println!("not started: {error}"),
+    };
     if std::env::var_os(GUARDED).is_some() {
         driver.set_guardian(Guardian::spawn().unwrap()).unwrap();
     }
-    let thread = driver.spawn(ThreadOptions::default()).unwrap();
+    #[cfg(feature = "tokio")]
+    if std::env::var_os(ASYNC).is_some() {
+        return run_in_tokio(driver);
+    }
+    let mut options = ThreadOptions::default();
+    options.real_time_priority =
+        std::env::var(REAL_TIME).ok().map(|priority| priority.parse().expect("a number up to 255"));
+    let thread = match driver.spawn(options) {
+        Ok(thread) => thread,
+        Err(error) => return println!("not started: {error}"),
+    };
     let (tell, commands) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
@@ -150,6 +245,7 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
                 Err(error) => println!("refused: {error}"),
             }
         }
+        "clean-up" => println!("removed: {:?}", thread.with(|driver| driver.remove_leftovers()).unwrap().unwrap()),
         "remove" => thread.with(move |driver| driver.remove(first.unwrap())).unwrap().unwrap(),
         "group" => {
             let members = routers.clone();
@@ -158,6 +254,11 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
         "confirm" => thread.with(move |driver| driver.confirm(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "refuse" => thread.with(move |driver| driver.refuse(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "hand-over" => thread.with(move |driver| driver.hand_over(first.unwrap(), After::Stay)).unwrap().unwrap(),
+        #[cfg(feature = "serde")]
+        "status-json" => {
+            let status = thread.with(|driver| driver.status()).unwrap();
+            println!("json: {}", serde_json::to_string(&status).unwrap());
+        }
         "status" => println!("{:?}", thread.with(|driver| driver.status()).unwrap()),
         other => panic!("no command {other:?}"),
     }

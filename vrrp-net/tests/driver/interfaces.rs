@@ -141,3 +141,22 @@ fn a_lease_that_ended_while_the_process_was_held_up_is_not_another_programs_doin
     assert!(!a.lines().iter().any(|line| line.contains("another program")), "{:#?}", a.lines());
     a.stop();
 }
+
+#[test]
+fn addresses_on_another_interface_return_with_it() {
+    let Some(net) = Pair::new() else { return };
+    ip(&net.a, "link add uplink type veth peer name up1");
+    ip(&net.a, "link set uplink up");
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 interval=10 elsewhere=10.9.0.1/32@uplink lease=off");
+    a.expect("-> Active");
+    let other = "10.9.0.1".parse().unwrap();
+    assert!(net.a.has_address(other).unwrap());
+    ip(&net.a, "link del uplink");
+    assert!(net.a.wait_for_address(other, false, PATIENCE).unwrap());
+    ip(&net.a, "link add uplink type veth peer name up1");
+    assert!(net.a.wait_for_address(other, true, PATIENCE).unwrap());
+    assert!(!a.lines().iter().any(|line| line.contains("another program") || line.contains("Active ->")));
+    a.stop();
+    assert!(!net.a.has_address(other).unwrap());
+}

@@ -5,11 +5,16 @@ mod addresses;
 mod agent;
 mod guarded;
 mod interfaces;
+mod leftovers;
 mod neighbors;
 mod network;
+mod privileges;
 mod promotion;
 mod reconfigure;
 mod refusals;
+#[cfg(feature = "serde")]
+mod status;
+mod ways;
 
 use std::io::Write as _;
 use std::net::IpAddr;

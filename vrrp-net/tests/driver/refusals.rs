@@ -1,6 +1,6 @@
 //! What cannot be run: refused with the value and the reason, and a trouble of that virtual router alone.
 
-use super::{Agent, Pair, VIP, ip};
+use super::{Agent, PATIENCE, Pair, VIP, ip};
 
 #[test]
 fn what_cannot_be_added_is_refused_with_the_value() {
@@ -44,4 +44,23 @@ fn an_address_that_the_kernel_refuses_is_a_fault_of_that_virtual_router_alone() 
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(net.a.has_address(VIP).unwrap(), "{:#?}", &a.lines()[before..]);
     a.stop();
+}
+
+#[test]
+fn a_virtual_router_that_another_process_of_the_host_runs_is_waited_for() {
+    let Some(net) = Pair::new() else { return };
+    let (mut first, mut second) = (Agent::start(&net.a), Agent::start(&net.a));
+    first.tell("add 192.0.2.100 interval=10");
+    first.expect("-> Active");
+    second.tell("add 192.0.2.100 interval=10 priority=200");
+    second.expect("another process of this host runs this virtual router: waiting until it ends");
+    // Another one is not concerned.
+    second.tell("add 192.0.2.101 vrid=52 interval=10");
+    second.expect("-> Active");
+    second.tell("status");
+    second.expect("another process of this host runs it");
+    first.process().kill().unwrap();
+    assert!(second.says("-> Active", 2), "{:#?}", second.lines());
+    assert!(net.a.wait_for_address(VIP, true, PATIENCE).unwrap());
+    second.stop();
 }
