@@ -409,8 +409,7 @@ mod simulator {
         for n in 1..=nodes {
             let node = sim.node(&format!("n{n}"));
             for vrid in 1..=routers {
-                let params =
-                    Params::new(Version::V3(Family::V4)).with_priority(Priority::new(10 * n + vrid % 100).unwrap());
+                let params = Params::new(Version::V3(Family::V4)).with_priority(Priority::new(10 * n).unwrap());
                 sim.add(node, lan, Setup { vrid: Vrid::new(vrid).unwrap(), ..Setup::new(params) }).unwrap();
             }
         }

@@ -149,8 +149,9 @@ impl Params {
         Self { base_priority: priority, priority, ..self }
     }
 
-    /// The priority that tracking leaves of the configured one for now. A router is degraded while it is lower. That of an address owner cannot be changed, nor can another become 255: the owner's
-    /// priority says whose the addresses are (RFC 9568 §5.2.4).
+    /// The priority that tracking leaves of the configured one for now. A router is degraded while it is lower. That of an
+    /// address owner cannot be changed, nor can another become 255: the owner's priority says whose the addresses are
+    /// (RFC 9568 §5.2.4).
     pub fn with_effective_priority(self, priority: Priority) -> Self {
         let changeable = !self.base_priority.is_owner() && !priority.is_owner();
         if changeable { Self { priority, ..self } } else { Self { priority: self.base_priority, ..self } }

@@ -309,3 +309,99 @@ fn a_router_without_an_address_waits_for_one() {
     }
     assert_eq!(host.roles(), [Role::Backup, Role::Active]);
 }
+
+fn assessed(value: u8) -> Assessment {
+    Assessment { priority: priority(value), fault: false }
+}
+
+impl Host {
+    fn assess(&mut self, now: Instant, n: usize, assessment: Assessment) -> Vec<(usize, Action)> {
+        self.router.set_assessment(now, self.ids[n], assessment);
+        self.actions()
+    }
+
+    fn priorities(&self) -> Vec<u8> {
+        self.ids.iter().map(|id| self.router.params(*id).unwrap().priority().get()).collect()
+    }
+}
+
+#[test]
+fn the_worst_assessment_of_a_member_is_that_of_the_whole_group() {
+    let mut host = Host::new([params(), params(), params().with_priority(priority(120))]);
+    let group = host.group(Instant::ZERO);
+    host.assess(millis(1), 0, assessed(70));
+    assert_eq!(host.priorities(), [70, 70, 90]);
+    host.assess(millis(2), 2, assessed(60));
+    assert_eq!(host.priorities(), [40, 40, 60]);
+    // The worst counts, not the sum, and not what was told last.
+    host.assess(millis(3), 1, assessed(100));
+    assert_eq!(host.priorities(), [40, 40, 60]);
+    host.assess(millis(4), 2, assessed(120));
+    assert_eq!(host.priorities(), [70, 70, 90]);
+    // One that leaves the group takes its own along, and leaves the others theirs.
+    let gone = host.ids.remove(0);
+    host.router.remove(millis(5), gone);
+    assert_eq!(host.priorities(), [100, 120]);
+    host.assess(millis(6), 0, assessed(50));
+    assert_eq!(host.priorities(), [50, 70]);
+    host.router.remove_group(millis(7), group);
+    assert_eq!(host.priorities(), [50, 120]);
+}
+
+#[test]
+fn members_that_were_assessed_before_share_it_once_they_are_grouped() {
+    let mut host = Host::new([params(), params()]);
+    host.assess(millis(1), 1, assessed(30));
+    assert_eq!(host.priorities(), [100, 30]);
+    host.group(millis(2));
+    assert_eq!(host.priorities(), [30, 30]);
+}
+
+#[test]
+fn a_better_assessment_is_not_shared_with_members_that_have_none() {
+    // A weight that is added on one side only would win there, and hold the group on the other.
+    let mut host = Host::new([params(), params()]);
+    host.group(Instant::ZERO);
+    host.assess(millis(1), 0, assessed(150));
+    assert_eq!(host.priorities(), [100, 100]);
+    host.assess(millis(2), 1, assessed(130));
+    assert_eq!(host.priorities(), [130, 130]);
+}
+
+#[test]
+fn a_member_whose_check_fails_calls_the_election_on_every_side() {
+    let mut host = Host::new([params().with_preempt(Preempt::Never), params().with_preempt(Preempt::Never)]);
+    host.group(Instant::ZERO);
+    host.start();
+    host.run(DOWN_AT);
+    assert_eq!(host.roles(), [Role::Active; 2]);
+    let actions = host.assess(millis(5000), 1, assessed(40));
+    assert_eq!(resignations(&actions), [0, 1]);
+    // The healthy peer speaks first on each side: the whole group follows it.
+    host.event(millis(5050), 0, advert(100));
+    host.event(millis(5050), 1, advert(100));
+    assert_eq!(host.roles(), [Role::Backup; 2]);
+    // Recovered, it does not take the role back.
+    host.assess(millis(6000), 1, assessed(100));
+    assert_eq!((host.priorities(), host.roles()), (vec![100, 100], vec![Role::Backup; 2]));
+}
+
+#[test]
+fn an_owner_in_a_group_keeps_its_priority_whatever_is_shared() {
+    let mut host = Host::new([owner(), params()]);
+    host.group(Instant::ZERO);
+    host.assess(millis(1), 1, assessed(40));
+    assert_eq!(host.priorities(), [255, 40]);
+}
+
+#[test]
+fn a_member_that_is_reconfigured_keeps_what_its_group_takes_from_it() {
+    let mut host = Host::new([params(), params()]);
+    host.group(Instant::ZERO);
+    host.start();
+    host.run(DOWN_AT);
+    host.assess(millis(4000), 0, assessed(80));
+    let id = host.ids[1];
+    host.router.set_params(millis(5000), id, params().with_priority(priority(150))).unwrap();
+    assert_eq!((host.priorities(), host.roles()), (vec![80, 130], vec![Role::Active; 2]));
+}

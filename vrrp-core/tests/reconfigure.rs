@@ -11,8 +11,8 @@ use vrrp_core::wire::{
     Authentication, ChecksumAcceptance, ChecksumForm, ChecksumPolicy, Discard, Envelope, Packet, Password, Repr,
 };
 use vrrp_core::{
-    Action, Addressing, Claim, ConfigError, Event, Family, Fault, Gate, HandOver, IfIndex, Instant, Interval, Params,
-    Preempt, Role, RouterId, Version, VirtualRouterConfig, Vrid, VrrpRouter, Yield,
+    Action, Addressing, After, Claim, ConfigError, Event, Family, Fault, Gate, HandOver, IfIndex, Instant, Interval,
+    Params, Phase, Preempt, Role, RouterId, State, Version, VirtualRouterConfig, Vrid, VrrpRouter, Yield,
 };
 
 const V3: Version = Version::V3(Family::V4);
@@ -44,7 +44,7 @@ struct Host {
 }
 
 impl Host {
-    /// In `role`: Active because nobody was heard, Backup of a rival that was.
+    /// In `role`: Active or Claimant because nobody was heard, Backup of a rival that was.
     fn new(role: Role, config: VirtualRouterConfig) -> Self {
         let mut router = VrrpRouter::new();
         let id = router.add(IfIndex::new(2).unwrap(), config).unwrap();
@@ -55,7 +55,11 @@ impl Host {
                 host.now = host.router.poll_timeout().unwrap();
                 host.router.handle_timeout(host.now);
             }
-            _ => {
+            Role::Claimant => {
+                host.now = host.router.poll_timeout().unwrap();
+                host.router.handle_timeout(host.now);
+            }
+            Role::Initialize | Role::Backup => {
                 let family = host.router.params(id).unwrap().version().family();
                 let source = if family == Family::V4 { RIVAL_ABOVE } else { ip("fe80::b") };
                 host.router.handle_event(host.now, id, Event::Advert(common::advert(source, 200)));
@@ -66,8 +70,12 @@ impl Host {
         host
     }
 
+    fn state(&self) -> State {
+        self.router.state(self.id).unwrap()
+    }
+
     fn role(&self) -> Role {
-        self.router.state(self.id).unwrap().role()
+        self.state().role()
     }
 
     fn actions(&mut self) -> Vec<Action> {
@@ -182,6 +190,169 @@ fn every_parameter_is_replaced_without_leaving_the_role() {
             assert!(next.iter().any(|action| matches!(action, Action::SendAdvert(_))), "{name} as {role}: {next:?}");
             assert_eq!(host.role(), Role::Active, "{name}");
         }
+    }
+}
+
+const GATE: Gate = Gate { timeout: Duration::from_secs(2), back_off: SECOND };
+
+fn gated(config: VirtualRouterConfig) -> VirtualRouterConfig {
+    let params = config.params.with_gate(Some(GATE));
+    config.with_params(params)
+}
+
+/// A Claimant beside a lower Active, which it must not disturb before it is confirmed.
+fn silent_claimant() -> Host {
+    let params = common::params(V3).with_priority(priority(200));
+    let mut host = Host::new(Role::Backup, gated(config(V3).with_params(params)));
+    host.router.handle_event(host.now, host.id, Event::Advert(common::advert(RIVAL_BELOW, 50)));
+    host.now = host.router.poll_timeout().unwrap() - Duration::from_micros(1);
+    host.router.handle_event(host.now, host.id, Event::Advert(common::advert(RIVAL_BELOW, 50)));
+    host.now = host.router.poll_timeout().unwrap();
+    host.router.handle_timeout(host.now);
+    assert!(matches!(host.actions()[..], [Action::Prepare(_), Action::Transition(_)]));
+    host
+}
+
+#[test]
+fn a_claimant_keeps_its_claim_whatever_is_changed() {
+    for (name, changed, _) in changes() {
+        for silent in [false, true] {
+            let mut host = if silent { silent_claimant() } else { Host::new(Role::Claimant, gated(config(V3))) };
+            let State::Claimant(claim) = host.state() else { panic!("{name}: no Claimant") };
+            // The change itself takes the gate away, unless it is that of the gate.
+            for changed in [gated(changed.clone()), changed.clone()] {
+                assert_eq!(host.change(changed), Ok(vec![]), "{name}");
+                let State::Claimant(after) = host.state() else { panic!("{name}: it has left its claim") };
+                assert_eq!(
+                    (after.since, after.until, after.beside),
+                    (claim.since, claim.until, claim.beside),
+                    "{name}"
+                );
+                assert!(host.router.poll_timeout().is_some_and(|at| at <= claim.until.max(after.advert_at)), "{name}");
+            }
+            // The claim that was asked about is the one that is confirmed, by the new parameters.
+            host.router.handle_event(host.now, host.id, Event::Confirm(claim.since));
+            let claim = Claim { priority: Some(host.params().priority()), interval: host.params().advert_interval() };
+            let actions = host.actions();
+            assert_eq!(actions[..3], [Action::SendAdvert(claim), InstallAddresses, Announce], "{name}");
+            assert_eq!(host.role(), Role::Active, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_claim_whose_gate_was_taken_away_ends_with_its_time() {
+    let mut host = Host::new(Role::Claimant, gated(config(V3)));
+    let asked = host.now;
+    host.change(config(V3)).unwrap();
+    host.router.handle_timeout(asked + GATE.timeout);
+    assert_eq!(host.role(), Role::Backup);
+    // The next time it asks nobody.
+    let due = host.router.poll_timeout().unwrap();
+    host.actions();
+    host.router.handle_timeout(due);
+    assert_eq!(host.role(), Role::Active);
+    assert!(!host.actions().iter().any(|action| matches!(action, Action::Prepare(_))));
+}
+
+#[test]
+fn an_active_goes_on_with_what_it_has_begun() {
+    // An election it called, and a hand-over: neither is forgotten by a change of something else.
+    let longer = common::params(V3).with_advert_interval(common::centiseconds(200)).unwrap();
+    let standing = common::params(V3).with_preempt(Preempt::Never).with_effective_priority(priority(40));
+    let mut host = Host::new(Role::Active, config(V3));
+    let called = host.change(config(V3).with_params(standing)).unwrap();
+    assert!(called.iter().any(|action| matches!(action, Action::SendAdvert(Claim { priority: None, .. }))));
+    assert!(matches!(host.state(), State::Active(active) if matches!(active.phase, Phase::Standing(_))));
+    let phase = |host: &Host| match host.state() {
+        State::Active(active) => active.phase,
+        other => panic!("{other:?}"),
+    };
+    let before = phase(&host);
+    let still_degraded = longer.with_preempt(Preempt::Never).with_effective_priority(priority(40));
+    assert_eq!(host.change(config(V3).with_params(still_degraded)), Ok(vec![]));
+    assert_eq!(phase(&host), before);
+
+    let mut host = Host::new(Role::Active, config(V3));
+    host.router.handle_event(host.now, host.id, Event::HandOver(After::Leave));
+    host.actions();
+    let before = phase(&host);
+    assert!(matches!(before, Phase::HandingOver(..)));
+    assert_eq!(host.change(with_addresses(&["192.0.2.100", "192.0.2.101"])), Ok(vec![InstallAddresses, Announce]));
+    assert_eq!(host.change(config(V3).with_params(longer)), Ok(vec![InstallAddresses, Announce]));
+    assert_eq!(phase(&host), before);
+}
+
+#[test]
+fn only_a_degraded_priority_calls_an_election_and_only_where_it_may() {
+    let degraded = |params: Params| params.with_effective_priority(priority(40));
+    let preempting = common::params(V3);
+    let cases = [
+        (preempting.with_priority(priority(40)), false),
+        (degraded(preempting), false),
+        (degraded(preempting.with_yield(Yield::WhenDegraded)), true),
+        (degraded(preempting.with_preempt(Preempt::Never)), true),
+    ];
+    for (params, calls) in cases {
+        let mut host = Host::new(Role::Active, config(V3));
+        let actions = host.change(config(V3).with_params(params)).unwrap();
+        let resigns = |action: &Action| matches!(action, Action::SendAdvert(Claim { priority: None, .. }));
+        assert_eq!(actions.iter().any(resigns), calls, "{params:?}");
+        // It serves meanwhile.
+        assert!(!actions.contains(&Action::RemoveAddresses));
+        assert_eq!(host.role(), Role::Active);
+    }
+}
+
+#[test]
+fn a_backup_that_becomes_the_owner_takes_over_whatever_it_hears() {
+    let owner = common::params(V3).with_preempt(Preempt::Never).with_priority(vrrp_core::Priority::OWNER);
+    let mut host = Host::new(Role::Backup, config(V3).with_params(owner.with_priority(priority(100))));
+    host.change(config(V3).with_params(owner)).unwrap();
+    assert_eq!(host.role(), Role::Backup);
+    let due = host.router.poll_timeout().unwrap();
+    while host.now + SECOND < due {
+        host.now = host.now + SECOND;
+        host.router.handle_event(host.now, host.id, Event::Advert(common::advert(RIVAL_ABOVE, 200)));
+    }
+    host.router.handle_timeout(due);
+    assert_eq!(host.role(), Role::Active);
+}
+
+#[cfg(feature = "auth-hmac")]
+#[test]
+fn keys_are_given_changed_and_taken_away_without_leaving_the_role() {
+    use vrrp_core::hmac::{AntiReplay, Config, Key, KeyId, Keys, Mode, WallClock};
+    let key = |octet: u8| Key::from_hex(&format!("{octet:02x}").repeat(32)).unwrap();
+    let keys = |id: u8, octet| Keys::new(KeyId::new(id).unwrap(), key(octet));
+    let with = |keys, mode| Config { keys, mode, anti_replay: AntiReplay::Monotonic };
+    let unsigned = repr(V3, &[]).buffer_len() + 4;
+    for role in [Role::Backup, Role::Claimant, Role::Active] {
+        let mut host = Host::new(role, if role == Role::Claimant { gated(config(V3)) } else { config(V3) });
+        host.router.set_wall_clock(host.now, WallClock::new(1_700_000_000, 0));
+        let changes = [
+            (Some(with(keys(1, 0x11), Mode::ReceiveOnly)), unsigned),
+            (Some(with(keys(1, 0x11), Mode::Permissive)), unsigned + 28),
+            (Some(with(keys(1, 0x11).with(KeyId::new(2).unwrap(), key(0x22)).unwrap(), Mode::Enforce)), unsigned + 28),
+            (Some(with(keys(2, 0x22), Mode::Enforce)), unsigned + 28),
+            (None, unsigned),
+        ];
+        for (keys, len) in changes {
+            let before = (host.state(), host.router.poll_timeout());
+            host.router.set_hmac(host.id, keys.clone()).unwrap();
+            assert_eq!((host.state(), host.router.poll_timeout(), host.actions()), (before.0, before.1, vec![]));
+            assert_eq!(host.built().2.len(), len, "{role}: {keys:?}");
+            let heard = host.hear(&repr(V3, &[ip("192.0.2.100")]), ChecksumForm::PseudoHeader, GROUP);
+            let enforced = keys.is_some_and(|keys| keys.mode == Mode::Enforce);
+            let expected = if enforced { Err(Discard::AuthExtMissing) } else { Ok(host.id) };
+            assert_eq!(heard, expected, "{role}");
+            host.actions();
+        }
+        // A password beside keys is refused, whichever comes first.
+        host.router.set_hmac(host.id, Some(with(keys(1, 0x11), Mode::Enforce))).unwrap();
+        let both = config(Version::V2).with_authentication(password("secret"));
+        assert_eq!(host.change(both), Err(ConfigError::PasswordAndHmac(vrid(51))));
+        assert_eq!(host.role(), role);
     }
 }
 

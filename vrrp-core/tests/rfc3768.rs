@@ -5,9 +5,10 @@ mod common;
 use common::{RIVAL_ABOVE, RIVAL_BELOW, Router, advert, centiseconds, millis, priority};
 use core::net::IpAddr;
 use core::time::Duration;
+use vrrp_core::Action::Announce;
 use vrrp_core::timers::{active_down_interval, skew_time};
 use vrrp_core::wire::{Authentication, Discard, Envelope, Expected, InternetChecksum, Packet};
-use vrrp_core::{Event, Family, Interval, Params, Preempt, Role, Timer, Version, Vrid};
+use vrrp_core::{Event, Family, Interval, Params, Preempt, Priority, Role, Timer, Version, Vrid};
 
 #[test]
 fn tm_01_skew_time_does_not_depend_on_the_interval() {
@@ -75,6 +76,27 @@ fn au_08_the_machine_of_v2_is_that_of_v3() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn au_08_sm_20_by_default_an_active_answers_a_losing_rival_at_once_as_in_v3() {
+    let mut router = Router::active(common::params(Version::V2));
+    for losing in [advert(RIVAL_ABOVE, 99), advert(RIVAL_BELOW, 100)] {
+        let (now, before) = (router.now() + Duration::from_millis(300), router.deadline());
+        let answer = [router.sends(100), Announce];
+        router.expect_at(now, Event::Advert(losing), &answer);
+        assert_eq!((router.role(), router.deadline()), (Role::Active, before));
+        router.run(before.unwrap().0);
+    }
+}
+
+#[test]
+fn au_08_accept_mode_holds_in_v2_too_which_has_none_of_its_own() {
+    for accept in [true, false] {
+        let params = common::params(Version::V2).with_accept_mode(accept);
+        assert_eq!(params.accepts_packets(), accept);
+        assert!(params.with_priority(Priority::OWNER).accepts_packets());
     }
 }
 

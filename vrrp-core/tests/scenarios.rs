@@ -22,6 +22,38 @@ fn difference(expected: &str, got: &str) -> String {
     format!("line {}:\n  expected {}\n  got      {}", line + 1, show(expected), show(got))
 }
 
+/// The cells of each row of the tables in `README.md`.
+fn table() -> Vec<Vec<String>> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/README.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.map(|row| row.split(" | ").map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+#[test]
+fn the_list_of_scenarios_is_complete_and_names_what_is_there() {
+    let rows = table();
+    let numbered: Vec<&Vec<String>> =
+        rows.iter().filter(|row| row.len() >= 3 && row[0].parse::<u32>().is_ok()).collect();
+    let numbers: Vec<u32> = numbered.iter().map(|row| row[0].parse().unwrap()).collect();
+    assert_eq!(numbers, (1..=92).collect::<Vec<_>>());
+    for row in numbered {
+        // One that no file shows says why.
+        assert!(row[2].contains(".txt`") || row.get(3).is_some_and(|why| !why.is_empty()), "{row:?}");
+    }
+    let in_cells = |row: &Vec<String>| {
+        row.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let code: Vec<String> = rows.iter().flat_map(in_cells).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    for file in code.iter().filter(|code| code.ends_with(".txt") || code.ends_with(".rs")) {
+        assert!(folder.join(file).exists(), "there is no {file}");
+    }
+    for path in scenarios() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(code.contains(&name), "{name} is not in the list");
+    }
+}
+
 #[test]
 fn every_scenario_goes_as_written() {
     let update = std::env::var_os("UPDATE_SCENARIOS").is_some();

@@ -15,6 +15,10 @@ impl VrrpRouter {
     /// [announce](Action::Announce) them; then take away those that stand only in the configuration that is returned. What
     /// else changes holds from the next advertisement on, sent or received.
     ///
+    /// A role is left only where it would not be served otherwise: a priority that is degraded by these parameters calls an
+    /// election, if they say so ([`Yield`](crate::Yield)), and goes on to serve meanwhile. A claim that the application was
+    /// asked about stays one, also when the [gate](Params::with_gate) is taken away: it is answered, or its time passes.
+    ///
     /// What belongs to the running router stays: the primary address, unless [`source`](VirtualRouterConfig::source) names
     /// another one, which is taken to be there; what tracking adds to the priority, until it is
     /// [assessed](Self::set_assessment) again, unless these are parameters

@@ -35,6 +35,148 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Processes and hosts
+//!
+//! A process that [crashes](Sim::crash) leaves its addresses to their lease; [started](Sim::start) again it knows nothing of
+//! the one before. One that [stalls](Sim::stall) finds what was sent meanwhile in its socket, as does a host that is
+//! [frozen](Sim::freeze) with its clock. [`power_off`](Sim::power_off) takes all at once.
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use vrrp_core::sim::{Lease, Setup, Sim};
+//! # use vrrp_core::{Family, Params, Priority, Role, Version};
+//! # let mut sim = Sim::new(1);
+//! # let lan = sim.lan("lan", Default::default());
+//! # let params = Params::new(Version::V3(Family::V4));
+//! # let (a, b) = (sim.node("a"), sim.node("b"));
+//! # let better = params.with_priority(Priority::new(150)?);
+//! let on_a = sim.add(a, lan, Setup { lease: Lease::Fixed(Duration::from_secs(8)), ..Setup::new(better) })?;
+//! let on_b = sim.add(b, lan, Setup::new(params))?;
+//! sim.start_all();
+//! sim.run_for(Duration::from_secs(5));
+//!
+//! sim.crash(a);
+//! sim.run_for(Duration::from_secs(4));
+//! assert_eq!(sim.active(on_b), Some(b));
+//! assert!(sim.holds(on_a), "its kernel still answers for the addresses");
+//! sim.run_for(Duration::from_secs(3));
+//! assert!(!sim.holds(on_a));
+//!
+//! sim.start(a);
+//! sim.run_for(Duration::from_secs(5));
+//! assert_eq!(sim.active(on_a), Some(a), "it preempts");
+//!
+//! sim.stall(a, Duration::from_secs(6));
+//! sim.run_for(Duration::from_secs(5));
+//! assert_eq!((sim.active(on_a), sim.is_running(a)), (Some(b), false));
+//! sim.run_for(Duration::from_secs(5));
+//! assert_eq!(sim.state(on_b).role(), Role::Backup, "it has gone on, and its priority is higher");
+//! # assert!(sim.violation().is_none(), "{}", sim.violation().unwrap());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Links
+//!
+//! Each direction between two stations is a [`Link`] of its own: delay, jitter, and the chances that a frame is lost,
+//! arrives twice or is overtaken. [`cut_one_way`](Sim::cut_one_way) lets one direction pass nothing,
+//! [`lose_next`](Sim::lose_next) and [`hold_next`](Sim::hold_next) act on single frames.
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use vrrp_core::sim::{Link, Setup, Sim};
+//! # use vrrp_core::{Family, Params, Priority, Role, Version};
+//! # let mut sim = Sim::new(1);
+//! # let params = Params::new(Version::V3(Family::V4));
+//! # let (a, b) = (sim.node("a"), sim.node("b"));
+//! let poor = Link {
+//!     delay: Duration::from_millis(2),
+//!     jitter: Duration::from_millis(5),
+//!     loss: 50_000,
+//!     duplicate: 100_000,
+//!     reorder: 100_000,
+//!     ..Link::default()
+//! };
+//! let lan = sim.lan("lan", poor);
+//! # let on_a = sim.add(a, lan, Setup::new(params.with_priority(Priority::new(150)?)))?;
+//! # let on_b = sim.add(b, lan, Setup::new(params))?;
+//! # sim.start_all();
+//! sim.run_for(Duration::from_secs(60));
+//! assert_eq!(sim.active(on_a), Some(a), "one advertisement in twenty is not missed");
+//!
+//! // b hears a no more, while a hears b: two Actives, until the link is whole again.
+//! sim.set_link(a, b, Link::default());
+//! sim.set_link(b, a, Link::default());
+//! sim.cut_one_way(a, b);
+//! sim.run_for(Duration::from_secs(10));
+//! assert_eq!((sim.state(on_a).role(), sim.state(on_b).role()), (Role::Active, Role::Active));
+//! assert_eq!(sim.active(on_a), None);
+//! sim.heal(a, b);
+//! sim.run_for(Duration::from_secs(2));
+//! assert_eq!(sim.active(on_a), Some(a));
+//! # assert!(sim.violation().is_none(), "{}", sim.violation().unwrap());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Clocks
+//!
+//! Each node has a clock of its own, which may be [ahead](Sim::clock_ahead) and [drift](Sim::drift). VRRP needs none of them
+//! to agree.
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use vrrp_core::sim::{Setup, Sim};
+//! # use vrrp_core::{Family, Params, Priority, Version};
+//! # let mut sim = Sim::new(1);
+//! # let lan = sim.lan("lan", Default::default());
+//! # let params = Params::new(Version::V3(Family::V4));
+//! # let (a, b) = (sim.node("a"), sim.node("b"));
+//! # let on_a = sim.add(a, lan, Setup::new(params.with_priority(Priority::new(150)?)))?;
+//! # sim.add(b, lan, Setup::new(params))?;
+//! sim.clock_ahead(a, Duration::from_secs(3600));
+//! sim.start_all();
+//! sim.drift(a, -200);
+//! sim.drift(b, 200);
+//! sim.run_for(Duration::from_secs(3600));
+//! assert_eq!(sim.active(on_a), Some(a));
+//! # assert!(sim.violation().is_none(), "{}", sim.violation().unwrap());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Unicast
+//!
+//! With unicast [`addressing`](Setup::addressing) each peer gets a copy of each advertisement, with the TTL that is asked for.
+//! Name the peers by the addresses that the nodes are given.
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use vrrp_core::sim::{Setup, Sim};
+//! # use std::net::IpAddr;
+//! use vrrp_core::{Addressing, Family, Params, Priority, Version};
+//! # let mut sim = Sim::new(1);
+//! # let lan = sim.lan("lan", Default::default());
+//! # let params = Params::new(Version::V3(Family::V4));
+//!
+//! let hosts = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
+//! let mut members = Vec::new();
+//! for (own, priority) in hosts.into_iter().zip([150, 100, 50]) {
+//!     let node = sim.node(&own.to_string());
+//!     let params = params.with_priority(Priority::new(priority)?).with_primary_address(Some(own))?;
+//!     let peers = hosts.into_iter().filter(|peer| *peer != own);
+//!     let setup = Setup { addressing: Addressing::unicast(peers), ..Setup::new(params) };
+//!     members.push(sim.add(node, lan, setup)?);
+//! }
+//! sim.start_all();
+//! sim.run_for(Duration::from_secs(5));
+//! assert_eq!(sim.active(members[0]), Some(members[0].node()));
+//! sim.power_off(members[0].node());
+//! sim.run_for(Duration::from_secs(5));
+//! assert_eq!(sim.active(members[0]), Some(members[1].node()));
+//! # assert!(sim.violation().is_none(), "{}", sim.violation().unwrap());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # In words
+//!
 //! A [`script`] says the same in words, with the trace that comes of it: those are the golden scenarios of this crate's
 //! own tests.
 
@@ -161,10 +303,11 @@ impl Sim {
             true => vec![virtual_address(version.family(), lan.0, setup.vrid)],
             false => setup.addresses,
         };
-        let Setup { vrid, authentication, checksum, lease, .. } = setup;
+        let Setup { vrid, authentication, checksum, addressing, lease, .. } = setup;
         let config = VirtualRouterConfig::new(vrid, params, addresses)
             .with_authentication(authentication)
-            .with_checksum(checksum);
+            .with_checksum(checksum)
+            .with_addressing(addressing);
         let entry = self.nodes.get_mut(node.0).ok_or(ConfigError::Unknown)?;
         // What the process would refuse is refused here.
         let interface = entry.ports.get(port).map(|port| port.interface).ok_or(ConfigError::Unknown)?;

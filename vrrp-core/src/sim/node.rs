@@ -12,8 +12,8 @@ use super::net::Chore;
 use crate::track::Assessment;
 use crate::wire::{Authentication, ChecksumPolicy};
 use crate::{
-    Claim, Family, GroupId, IfIndex, Instant, Params, Role, RouterId, State, Transition, VirtualRouterConfig, Vrid,
-    VrrpRouter,
+    Addressing, Claim, Family, GroupId, IfIndex, Instant, Params, Role, RouterId, State, Transition,
+    VirtualRouterConfig, Vrid, VrrpRouter,
 };
 
 /// Names a LAN of a [`Sim`](super::Sim).
@@ -55,6 +55,9 @@ pub struct Setup {
     pub authentication: Authentication,
     /// Which checksum to send in VRRPv3 over IPv4.
     pub checksum: ChecksumPolicy,
+    /// Where advertisements go, and from whom they are taken. Unicast peers are named by the primary addresses that they
+    /// are given, or by those that the simulator chooses: 10.0.0.1 for the first station on the first LAN, and so on.
+    pub addressing: Addressing,
     /// For how long the kernel keeps the addresses unless they are renewed.
     pub lease: Lease,
 }
@@ -72,6 +75,7 @@ impl Setup {
             addresses: Vec::new(),
             authentication: Authentication::None,
             checksum: ChecksumPolicy::Auto,
+            addressing: Addressing::MULTICAST,
             lease: Lease::Auto,
         }
     }
@@ -222,6 +226,11 @@ impl Node {
         self.ports.get(member.port)
     }
 
+    /// Whether one of its interfaces has this address, which advertisements come from.
+    pub(super) fn has_address(&self, port: usize, address: IpAddr) -> bool {
+        self.members.iter().any(|member| member.port == port && member.address() == Some(address))
+    }
+
     pub(super) fn has_carrier(&self, member: &Member) -> bool {
         self.powered && self.port_of(member).is_some_and(|port| port.carrier)
     }
@@ -339,6 +348,17 @@ impl Member {
             Some(assessment) => self.config.params.with_effective_priority(assessment.priority),
             None => self.config.params,
         }
+    }
+
+    /// Whether it takes what `other` sends, and `other` sends it here: by multicast or as a peer.
+    pub(super) fn listens_to(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.config.addressing, &other.config.addressing);
+        let takes = |sources: &[IpAddr]| other.address().is_some_and(|address| sources.contains(&address));
+        let sends = |peers: &[IpAddr]| self.address().is_some_and(|address| peers.contains(&address));
+        ours.is_unicast() == theirs.is_unicast()
+            && ours.sources().is_none_or(takes)
+            && (!theirs.is_unicast() || theirs.sources().is_none_or(sends))
+            && ours.ttl().accepts(Some(theirs.ttl().sent()))
     }
 
     pub(super) fn family(&self) -> Family {

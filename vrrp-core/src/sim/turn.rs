@@ -10,7 +10,7 @@ use super::node::{Answer, Member, Node, Process, REMOVALS_WITHIN};
 use super::{MemberId, Sim};
 use crate::time::nanos;
 use crate::wire::Envelope;
-use crate::{Action, Alarm, Cause, Claim, Event, Family, Fault, Instant, Phase, Role, RouterId, State, Transition};
+use crate::{Action, Alarm, Cause, Claim, Event, Fault, Instant, Phase, Role, RouterId, State, Transition};
 
 /// Frames that the socket of a process that does not read has room for; later ones are lost.
 const SOCKET_ROOM: usize = 256;
@@ -177,25 +177,39 @@ impl Sim {
         }
         let able = !entry.sends_fail && entry.ports.get(member.port).is_some_and(|port| port.carrier);
         if !able {
+            entry.router.count_send_failed(router);
             if claim.priority.is_some() {
                 self.send_failed(id, router);
             }
             return;
         }
         let failed_before = member.send_failing.take().is_some();
-        let group = Family::V4.group();
-        let frame = self.frames.take(Envelope { source: group, destination: group, ttl: Some(crate::wire::TTL) });
-        let built = entry.router.build_advert(router, claim, self.frames.buffer(frame));
-        if let Ok(advert) = built {
-            let envelope =
-                Envelope { source: advert.source, destination: advert.destination, ttl: Some(crate::wire::TTL) };
-            entry.router.count_sent(router, claim);
-            self.frames.filled(frame, advert.len, envelope);
-            self.spread(lan, from, frame);
-        }
-        self.frames.release(frame);
+        entry.router.count_sent(router, claim);
+        self.send_copies(id.node, router, claim, (lan, from));
         if failed_before {
             self.announce(id);
+        }
+    }
+
+    /// Sends an advertisement to the group, or to each peer, from a station of a LAN.
+    fn send_copies(&mut self, node: usize, router: RouterId, claim: Claim, (lan, from): (usize, usize)) {
+        let mut copies = 0;
+        while let Some(entry) = self.nodes.get_mut(node)
+            && let Some(destination) = entry.router.destinations(router).get(copies).copied()
+        {
+            let frame = self.frames.take(Envelope { source: destination, destination, ttl: None });
+            let buffer = self.frames.buffer(frame);
+            let built = match copies {
+                0 => entry.router.build_advert(router, claim, buffer),
+                _ => entry.router.build_copy(router, claim, destination, buffer),
+            };
+            if let Ok(advert) = built {
+                let envelope = Envelope { source: advert.source, destination, ttl: Some(advert.ttl) };
+                self.frames.filled(frame, advert.len, envelope);
+                self.spread(lan, from, frame);
+            }
+            self.frames.release(frame);
+            copies += 1;
         }
     }
 
@@ -216,13 +230,18 @@ impl Sim {
         }
     }
 
-    /// Puts a frame on its way to every other node on the LAN.
+    /// Puts a frame on its way to every other node on the LAN, or to that which has the address it is for.
     pub(super) fn spread(&mut self, lan: usize, from: usize, frame: usize) {
         let Some(lan) = self.lans.get_mut(lan) else { return };
+        let to_one = self.frames.get(frame).map(|frame| frame.envelope.destination).filter(|to| !to.is_multicast());
         for to in 0..lan.stations.len() {
             let Some(Station::Node { node, port }) = lan.stations.get(to).copied().filter(|_| to != from) else {
                 continue;
             };
+            let is_for = |address| self.nodes.get(node).is_some_and(|entry| entry.has_address(port, address));
+            if to_one.is_some_and(|address| !is_for(address)) {
+                continue;
+            }
             let Some(line) = lan.line_mut(from, to) else { continue };
             for at in line.send(self.now, &mut self.random).into_iter().flatten() {
                 self.frames.hold(frame);

@@ -164,6 +164,7 @@ impl Sim {
             && !from.node.sends_fail
             && from.node.has_carrier(from.member)
             && to.node.has_carrier(to.member)
+            && to.member.listens_to(from.member)
     }
 
     /// Since when everything that `from` sends arrives at `to` and is taken by it; `None` if it does not.

@@ -12,7 +12,7 @@ use common::{ME, RIVAL_ABOVE, RIVAL_BELOW, Router, advert, centiseconds, millis,
 use core::net::IpAddr;
 use core::time::Duration;
 use vrrp_core::Action::{Announce, InstallAddresses, Prepare, RemoveAddresses};
-use vrrp_core::wire::{Authentication, ChecksumForm, Discard, Envelope, Password, Reason, Repr};
+use vrrp_core::wire::{Authentication, ChecksumAcceptance, ChecksumForm, Discard, Envelope, Password, Reason, Repr};
 use vrrp_core::{
     Action, Advert, After, Alarm, Cause, Claim, ConfigError, Event, Family, Fault, Gate, HandOver, Heard, IfIndex,
     Instant, Interval, Params, Phase, Preempt, Priority, Role, RouterId, State, Timer, Transition, Version,

@@ -417,6 +417,85 @@ fn el_04_a_second_owner_is_an_alarm_once_a_minute() {
 }
 
 #[test]
+fn el_05_equal_priorities_are_an_alarm_once_a_minute_and_change_nothing() {
+    for role in [Role::Backup, Role::Active] {
+        let mut host = Host::new(1, common::params(V3));
+        host.event(Instant::ZERO, 0, Event::Startup);
+        if role == Role::Active {
+            host.run(DOWN_AT);
+        }
+        // The lower address, so that an Active stays what it is.
+        let equal = Datagram { priority: 100, source: RIVAL_BELOW, ..Datagram::v3() };
+        let mut alarms = Vec::new();
+        for second in 4..130 {
+            equal.arrive(&mut host, millis(second * 1000)).unwrap();
+            let actions = host.actions();
+            let alarm = (0, Action::Alarm(Alarm::EqualPriority(RIVAL_BELOW)));
+            alarms.extend(actions.into_iter().filter(|action| *action == alarm).map(|_| second));
+        }
+        assert_eq!((host.roles(), alarms), (vec![role], vec![4, 64, 124]));
+    }
+}
+
+#[test]
+fn el_05_what_is_not_configured_equal_is_no_such_alarm() {
+    let equal = |value| Datagram { priority: value, source: RIVAL_BELOW, ..Datagram::v3() };
+    let alarms = |host: &mut Host, value| {
+        equal(value).arrive(host, millis(4000)).unwrap();
+        host.actions()
+            .into_iter()
+            .filter(|(_, action)| matches!(action, Action::Alarm(Alarm::EqualPriority(_))))
+            .count()
+    };
+    let started = |params| {
+        let mut host = Host::new(1, params);
+        host.event(Instant::ZERO, 0, Event::Startup);
+        host
+    };
+    // Another priority, and a resignation.
+    for value in [0, 99, 101] {
+        assert_eq!(alarms(&mut started(common::params(V3)), value), 0, "{value}");
+    }
+    // Equal by tracking: nobody has configured that.
+    let mut degraded = started(common::params(V3));
+    let id = degraded.ids[0];
+    degraded.router.set_assessment(millis(1), id, track::Assessment { priority: priority(40), fault: false });
+    assert_eq!((alarms(&mut degraded, 40), alarms(&mut degraded, 100)), (0, 0));
+    // Two owners have an alarm of their own, and one that takes no part does not care.
+    assert_eq!(alarms(&mut started(common::params(V3).with_priority(Priority::OWNER)), 255), 0);
+    assert_eq!(alarms(&mut Host::new(1, common::params(V3)), 100), 0);
+}
+
+#[test]
+fn se_04_what_only_a_strict_router_drops_is_an_alarm_there() {
+    let v6 = Version::V3(Family::V6);
+    let list = ["2001:db8::100".parse().unwrap(), "fe80::100".parse().unwrap()];
+    let (source, group) = ("fe80::b".parse().unwrap(), Family::V6.group());
+    let repr = Repr { priority: Some(priority(50)), ..Repr::new(v6, vrid(1), &list) };
+    let mut octets = vec![0; repr.buffer_len()];
+    repr.emit(source, group, ChecksumForm::PseudoHeader, &mut octets).unwrap();
+    let envelope = Envelope { source, destination: group, ttl: Some(255) };
+    let mut router = VrrpRouter::new();
+    let settings = VirtualRouterConfig::new(vrid(1), common::params(v6), list.into_iter().rev());
+    let id = router.add(interface(1), settings.with_strict_address_list(true)).unwrap();
+    let mut host = Host { router, ids: vec![id] };
+    let dropped = host.router.handle_datagram(Instant::ZERO, interface(1), &envelope, &octets);
+    assert_eq!(dropped, Err(Discard::AddressList));
+    assert_eq!(host.actions(), [(0, Action::Alarm(Alarm::RejectedPeer(source, Reason::AddressList)))]);
+    // The other form of the checksum is one too, if only one is accepted; damage is none.
+    let mut router = VrrpRouter::new();
+    let settings = config(1, common::params(V3)).with_accepted_checksum(ChecksumAcceptance::MessageOnly);
+    let id = router.add(interface(1), settings).unwrap();
+    let mut host = Host { router, ids: vec![id] };
+    let envelope = Envelope { source: RIVAL_ABOVE, destination: Family::V4.group(), ttl: Some(255) };
+    let damaged = [0x31, 1, 100, 1, 0, 100, 0xde, 0xad, 192, 0, 2, 100];
+    let dropped = host.router.handle_datagram(Instant::ZERO, interface(1), &envelope, &damaged);
+    assert_eq!((dropped, host.actions()), (Err(Discard::Checksum), vec![]));
+    assert_eq!(Datagram::v3().arrive(&mut host, Instant::ZERO), Err(Discard::Checksum));
+    assert_eq!(host.actions(), rejected(Reason::Checksum));
+}
+
+#[test]
 fn a_timeout_at_the_end_of_time_returns() {
     let mut host = Host::new(1, common::params(V3));
     host.event(Instant::ZERO, 0, Event::Startup);

@@ -1,10 +1,17 @@
 //! Counters and what management can ask for (RFC 8347, RFC 6527).
 
+use core::time::Duration;
+
 use vrrp_core::wire::Reason;
-use vrrp_core::{Action, Cause, Discards, Event, Family, Interval, Params, Preempt, Priority, Role, State, Version};
+use vrrp_core::{
+    Action, Advert, Cause, Discards, Event, Family, Gate, Interval, Params, Preempt, Priority, Role, State, Status,
+    Transition, Version, VirtualRouterConfig, Vrid,
+};
 
 use crate::common::{millis, priority};
-use crate::{Host, V3, address, config, vector, with_params, with_password};
+use crate::{Host, V3, address, config, interface, vector, with_params, with_password};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A counter of RFC 8347: the sum of the reasons that it includes.
 fn rfc8347(discards: &Discards, counter: &str) -> u64 {
@@ -130,6 +137,49 @@ fn mg_06_what_a_router_is_doing_can_be_asked_for() {
 }
 
 #[test]
+fn mg_06_what_a_router_has_been_through_can_be_asked_for() {
+    let mut host = Host::new(config(V3));
+    let status = |host: &Host| *host.router.status(host.id).unwrap();
+    assert_eq!(status(&host), Status::default());
+    host.router.handle_event(millis(100), host.id, Event::Startup);
+    let started = Transition { from: Role::Initialize, to: Role::Backup, cause: Cause::Startup };
+    assert_eq!(status(&host).last_transition, Some((started, millis(100))), "last-event");
+    assert_eq!(status(&host).up_since, Some(millis(100)), "up-datetime");
+    // Only what passed every check tells where the Active is.
+    host.hear(millis(1000), &vector("M-12")).unwrap_err();
+    assert_eq!(status(&host).last_advert, None);
+    host.hear(millis(1000), &vector("V3-4-01M")).unwrap();
+    assert_eq!(status(&host).last_advert, Some((address("192.0.2.2"), millis(1000))), "last-adv-source");
+    assert_eq!(status(&host).became_active, None);
+    let now = host.router.poll_timeout().unwrap();
+    host.router.handle_timeout(now);
+    assert_eq!(status(&host).became_active, Some(Cause::NoResponse), "new-master-reason");
+    assert_eq!(status(&host).last_transition.map(|(change, at)| (change.to, at)), Some((Role::Active, now)));
+    // What it was and has heard stays known when it leaves; that it takes part does not.
+    host.router.handle_event(now + SECOND, host.id, Event::Shutdown);
+    let left = status(&host);
+    assert_eq!((left.up_since, left.became_active), (None, Some(Cause::NoResponse)));
+    assert_eq!(left.last_advert, Some((address("192.0.2.2"), millis(1000))));
+    host.router.remove(now + SECOND, host.id);
+    assert_eq!(host.router.status(host.id), None);
+}
+
+#[test]
+fn mg_06_the_reason_to_become_active_of_a_gated_router_is_that_of_its_claim() {
+    let gate = Gate { timeout: SECOND, back_off: SECOND };
+    let params = config(V3).params.with_priority(priority(200)).with_gate(Some(gate));
+    for (vector_id, reason) in [("V3-4-03M", Cause::Resigned), ("V3-4-01M", Cause::Preempted)] {
+        let mut host = Host::started(with_params(config(V3), params));
+        host.hear(millis(1000), &vector(vector_id)).unwrap();
+        let now = host.router.poll_timeout().unwrap();
+        host.router.handle_timeout(now);
+        assert_eq!((host.role(), host.router.status(host.id).unwrap().became_active), (Role::Claimant, None));
+        host.router.handle_event(now, host.id, Event::Confirm(now));
+        assert_eq!((host.role(), host.router.status(host.id).unwrap().became_active), (Role::Active, Some(reason)));
+    }
+}
+
+#[test]
 fn mg_07_only_what_passed_every_check_is_received() {
     // keepalived counts a packet before it compares the lists.
     for (config, id) in [(config(Version::V2), "M-30"), (config(Version::V2), "M-23"), (with_password("1234"), "M-21")]
@@ -138,6 +188,85 @@ fn mg_07_only_what_passed_every_check_is_received() {
         host.hear(millis(1), &vector(id)).unwrap_err();
         assert_eq!(host.router.counters(host.id).unwrap().adverts_received, 0, "{id}");
     }
+}
+
+#[test]
+fn mg_08_rivals_are_counted_where_the_role_is_contended() {
+    let mut host = Host::started(config(V3));
+    let rivals = |host: &Host| host.router.counters(host.id).unwrap().rivals_seen;
+    host.hear(millis(1), &vector("V3-4-01M")).unwrap();
+    assert_eq!(rivals(&host), 0, "a Backup hears its Active");
+    let mut host = Host::active(config(V3));
+    host.hear(millis(4000), &vector("V3-4-03M")).unwrap();
+    assert_eq!(rivals(&host), 0, "one that resigns is none");
+    // Of our priority, from a higher address: it wins, and is a rival no more.
+    host.hear(millis(4000), &vector("V3-4-01M")).unwrap();
+    host.hear(millis(4001), &vector("V3-4-01M")).unwrap();
+    assert_eq!((host.role(), rivals(&host)), (Role::Backup, 1));
+    // A claim is contended too, unless it is silent beside a lower Active.
+    let gate = Gate { timeout: SECOND, back_off: SECOND };
+    let params = config(V3).params.with_priority(priority(200)).with_gate(Some(gate));
+    for (hears_one_before, counted) in [(false, 1), (true, 0)] {
+        let mut host = Host::started(with_params(config(V3), params));
+        if hears_one_before {
+            host.hear(millis(1), &vector("V3-4-01M")).unwrap();
+        }
+        let now = host.router.poll_timeout().unwrap();
+        host.router.handle_timeout(now);
+        assert_eq!(host.role(), Role::Claimant);
+        host.hear(now, &vector("V3-4-01M")).unwrap();
+        assert_eq!(rivals(&host), counted);
+    }
+}
+
+#[test]
+fn mg_08_failed_sends_are_counted_as_the_caller_tells_them() {
+    let mut host = Host::active(config(V3));
+    host.router.count_send_failed(host.id);
+    host.router.count_send_failed(host.id);
+    let counters = host.router.counters(host.id).unwrap();
+    assert_eq!((counters.sends_failed, counters.adverts_sent), (2, 0));
+    assert_eq!(host.role(), Role::Active, "when they are too many is for the caller to say: TX-12");
+}
+
+#[test]
+fn mg_08_a_deadline_that_is_handled_late_is_counted_and_the_worst_is_kept() {
+    let mut host = Host::started(config(V3));
+    let told = |host: &Host| {
+        let worst = host.router.status(host.id).unwrap().worst_lateness;
+        (host.router.counters(host.id).unwrap().late_timers, worst.as_millis())
+    };
+    let mut fire = |late: u64| {
+        let due = host.router.poll_timeout().unwrap();
+        host.router.handle_timeout(due + Duration::from_millis(late));
+        told(&host)
+    };
+    assert_eq!(fire(0), (0, 0));
+    // Half an interval is the most that is not worth counting.
+    assert_eq!(fire(500), (0, 500));
+    assert_eq!(fire(501), (1, 501));
+    assert_eq!(fire(3), (1, 501));
+    assert_eq!(fire(2000), (2, 2000));
+}
+
+#[test]
+fn mg_08_a_backup_that_its_sync_group_holds_is_not_late() {
+    let mut host = Host::new(config(V3));
+    let other = VirtualRouterConfig::new(Vrid::new(52).unwrap(), config(V3).params, config(V3).addresses);
+    let other = host.router.add(interface(), other).unwrap();
+    host.router.add_group(millis(0), &[host.id, other]).unwrap();
+    for id in [host.id, other] {
+        host.router.handle_event(millis(0), id, Event::Startup);
+    }
+    // The other one hears its Active: this one is due all the time, and waits.
+    for at in (0..10_000).step_by(900) {
+        let advert =
+            Advert { source: address("192.0.2.2"), priority: Some(priority(200)), interval: Interval::DEFAULT };
+        host.router.handle_event(millis(at), other, Event::Advert(advert));
+        host.router.handle_timeout(millis(at));
+    }
+    assert_eq!(host.role(), Role::Backup);
+    assert_eq!(host.router.counters(host.id).unwrap().late_timers, 0);
 }
 
 #[test]

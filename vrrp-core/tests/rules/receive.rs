@@ -68,7 +68,7 @@ fn rx_13_the_vectors_reach_every_reason_that_needs_no_further_configuration() {
     let expected = [
         // With a list of peers.
         Reason::NotPeer,
-        // With keys: tests/auth_hmac.rs.
+        // With keys: tests/auth_hmac/.
         Reason::AuthExtMissing,
         Reason::AuthExtMalformed,
         Reason::AuthExtStale,

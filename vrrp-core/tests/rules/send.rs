@@ -146,6 +146,34 @@ fn tx_11_without_an_address_to_send_from_a_router_is_out_of_the_election() {
 }
 
 #[test]
+fn tx_04_tx_11_an_ipv6_router_whose_interface_has_no_link_local_address_is_out_of_the_election() {
+    let global = address("2001:db8::1");
+    let told = "2001:db8::1 is not link-local: virtual router 51 needs fe80::/10 unless its peers are behind routers";
+    // Peers would drop what comes from it: as if there were none.
+    let mut host = Host::active(config(V3_IPV6));
+    host.message(CLAIM);
+    let refused = host.router.set_primary_address(millis(4000), host.id, Some(global)).unwrap_err();
+    assert_eq!(refused.to_string(), told);
+    assert!(host.state().faults().contains(Fault::PrimaryAddress));
+    let actions = host.actions();
+    let resignation = Claim { priority: None, ..CLAIM };
+    assert_eq!(actions[..2], [Action::RemoveAddresses, Action::SendAdvert(resignation)]);
+    // It resigns from the address that it had, and says no more.
+    let resigned = host.router.build_advert(host.id, resignation, &mut [0; 64]).unwrap();
+    assert_eq!(resigned.source, address("fe80::ff:fe00:a"));
+    assert_eq!(host.router.build_advert(host.id, CLAIM, &mut [0; 64]), Err(AdvertError::NoPrimaryAddress));
+    assert_eq!((host.role(), host.router.poll_timeout()), (Role::Initialize, None));
+    host.router.set_primary_address(millis(5000), host.id, Some(address("fe80::77"))).unwrap();
+    assert_eq!(host.role(), Role::Backup);
+    // Nor can one be configured with it, in either mode.
+    let params = vrrp_core::Params::new(V3_IPV6).with_primary_address(Some(global)).unwrap();
+    let mut router = vrrp_core::VrrpRouter::new();
+    let configured = with_params(config(V3_IPV6), params);
+    assert_eq!(router.add(crate::interface(), configured).unwrap_err().to_string(), told);
+    assert_eq!(router.add(crate::interface(), config(V3_IPV6).with_source(global)).unwrap_err().to_string(), told);
+}
+
+#[test]
 fn iv_01_one_version_at_a_time_and_the_other_one_is_dropped_until_the_version_is_changed_live() {
     let mut host = Host::active(config(Version::V2));
     assert!(host.hear(millis(4000), &vector("V3-4-03M")).is_err());

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal};
+use vrrp_core::wire::TtlPolicy;
 use vrrp_core::{
-    Claim, Event, Family, IfIndex, Instant, Interval, Params, Priority, RouterId, Version, VirtualAddr,
+    Addressing, Claim, Event, Family, IfIndex, Instant, Interval, Params, Priority, RouterId, Version, VirtualAddr,
     VirtualRouterConfig, Vrid, VrrpRouter,
 };
 use vrrp_net::filter::ReceiveFilter;
@@ -131,7 +132,7 @@ fn victim() {
 fn advertise() -> ! {
     let interface = Netlink::open().unwrap().link_by_name("eth0").unwrap().index;
     let socket = AdvertSocket::open("eth0", interface, Family::V4, &ReceiveFilter::Everything).unwrap();
-    let (mut router, id) = active(51, &["192.0.2.100".parse().unwrap()], interface);
+    let (mut router, id) = active(51, &["192.0.2.100".parse().unwrap()], interface, &[]);
     let claim = Claim { priority: Some(Priority::new(150).unwrap()), interval: Interval::DEFAULT };
     loop {
         let mut buffer = [0; 100];
@@ -211,7 +212,7 @@ fn services(role: &str) -> Vec<Service> {
     let six = || vec!["2001:db8::100".parse().unwrap()];
     match role {
         "six" => vec![service(0, 51, six(), &[], "eth0")],
-        "unicast" => vec![service(0, 51, six(), &["fe80::2".parse().unwrap()], "eth0")],
+        "unicast" => vec![service(0, 51, six(), &["2001:db8::2".parse().unwrap()], "eth0")],
         "many" => (1..=255_u8).map(|vrid| service(vrid.into(), vrid, vec![v4(vrid.into())], &[], "eth0")).collect(),
         "large" => vec![
             service(0, 51, (1..=5000).map(v4).collect(), &[], "eth0"),
@@ -248,17 +249,18 @@ fn service(slot: usize, vrid: u8, addresses: Vec<VirtualAddr>, peers: &[IpAddr],
 
     let mut removal = Removal::new();
     addresses.iter().for_each(|address| removal.address(interface, *address));
-    let (mut router, id) = active(vrid, &addresses, interface);
+    let (mut router, id) = active(vrid, &addresses, interface, peers);
     let mut farewell = Farewell::new();
     farewell.resign(&mut router, id, interface, peers, 255).unwrap();
     Service { slot, removal, farewell }
 }
 
-fn active(vrid: u8, addresses: &[VirtualAddr], interface: IfIndex) -> (VrrpRouter, RouterId) {
+fn active(vrid: u8, addresses: &[VirtualAddr], interface: IfIndex, peers: &[IpAddr]) -> (VrrpRouter, RouterId) {
     let family = addresses.first().unwrap().family();
-    let own: IpAddr = match family {
-        Family::V4 => "192.0.2.1".parse().unwrap(),
-        Family::V6 => "fe80::1".parse().unwrap(),
+    let own: IpAddr = match (family, peers) {
+        (Family::V4, _) => "192.0.2.1".parse().unwrap(),
+        (Family::V6, []) => "fe80::1".parse().unwrap(),
+        (Family::V6, _) => "2001:db8::1".parse().unwrap(),
     };
     let params = Params::new(Version::V3(family)).with_priority(Priority::new(150).unwrap());
     let config = VirtualRouterConfig::new(
@@ -266,8 +268,15 @@ fn active(vrid: u8, addresses: &[VirtualAddr], interface: IfIndex) -> (VrrpRoute
         params.with_primary_address(Some(own)).unwrap(),
         addresses.iter().take(20).map(|address| address.address()),
     );
+    // Only peers with routers between them have other addresses than link-local ones.
+    let ttl = TtlPolicy::Routed { min: 255, max: 255, send: 255 };
+    let addressing = match (family, peers) {
+        (_, []) => Addressing::default(),
+        (Family::V4, _) => Addressing::unicast(peers.iter().copied()),
+        (Family::V6, _) => Addressing::unicast_with_ttl(peers.iter().copied(), ttl),
+    };
     let mut router = VrrpRouter::new();
-    let id = router.add(interface, config).unwrap();
+    let id = router.add(interface, config.with_addressing(addressing)).unwrap();
     router.handle_event(Instant::ZERO, id, Event::Startup);
     let due = router.poll_timeout().unwrap();
     router.handle_timeout(due);

@@ -10,7 +10,9 @@ use super::parse::{Problem, Words, duration, interval, number, octets, set_link,
 use crate::sim::{Answer, Detail, Endpoint, HostId, LanId, Lease, Link, MemberId, NodeId, Oracle, Setup, Sim};
 use crate::track::Assessment;
 use crate::wire::{Authentication, ChecksumForm, ChecksumPolicy, Envelope, InternetChecksum, Password, Repr, TTL};
-use crate::{After, Event, Family, Fault, Gate, HandOver, Instant, Params, Preempt, Priority, Version, Vrid, Yield};
+use crate::{
+    Addressing, After, Event, Family, Fault, Gate, HandOver, Instant, Params, Preempt, Priority, Version, Vrid, Yield,
+};
 
 /// A simulation with names for what is in it.
 pub(super) struct Session {
@@ -288,7 +290,7 @@ impl Session {
         let settings = words.settings();
         let version = version_of(&settings)?;
         let mut lan = self.first_lan();
-        let mut from: Option<IpAddr> = None;
+        let (mut from, mut to): (Option<IpAddr>, Option<IpAddr>) = (None, None);
         let (mut ttl, mut vrid, mut priority, mut centiseconds) = (TTL, Vrid::new(51).ok(), None, None);
         let (mut addresses, mut authentication, mut raw) = (Vec::new(), Authentication::None, None);
         for (key, text) in settings {
@@ -296,6 +298,7 @@ impl Session {
                 "version" | "family" => {}
                 "lan" => lan = find(&self.lans, "LAN", text)?,
                 "from" => from = Some(value(text)?),
+                "to" => to = Some(value(text)?),
                 "ttl" => ttl = value(text)?,
                 "vrid" => vrid = Some(number(text)?),
                 "priority" => priority = Priority::from_wire(value(text)?),
@@ -308,7 +311,7 @@ impl Session {
             }
         }
         let source = from.ok_or("from=ADDRESS is missing")?;
-        let destination = Family::of(source).group();
+        let destination = to.unwrap_or(Family::of(source).group());
         let vrid = vrid.ok_or("vrid is missing")?;
         if addresses.is_empty() {
             let like = self.members.first().map(|(_, member)| self.sim.addresses(*member).to_vec());
@@ -476,6 +479,14 @@ fn set_setup(setup: &mut Setup, key: &str, text: &str) -> Result<bool, Problem> 
                 "off" => Lease::Off,
                 lifetime => Lease::Fixed(duration(lifetime)?),
             }
+        }
+        "peers" => {
+            let peers = text.split(',').map(value).collect::<Result<Vec<_>, _>>()?;
+            setup.addressing = Addressing::unicast(peers);
+        }
+        "from" => {
+            let allowed = text.split(',').map(value).collect::<Result<Vec<_>, _>>()?;
+            setup.addressing = Addressing::multicast_from(allowed);
         }
         "checksum" => {
             setup.checksum = match text {

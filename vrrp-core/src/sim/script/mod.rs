@@ -39,7 +39,7 @@
 //! `yield=auto`, `never` or `degraded`, `settle=7s`, `gate=5s,10s` (timeout, back-off), `hand-over=10ms,2s` (interval,
 //! deadline), `re-election=10s`, `fault-hold=10s`, `answers=no`, `learn-interval=yes`, `vrid=51`, `address=10.0.0.9`,
 //! `vip=10.0.1.51,10.0.1.52`, `password=secret`, `lease=off` or a time, `checksum=rfc9568` or `pseudo-header`,
-//! `clock=1h`, `group` (its virtual routers are one election). `LINK` is any of `delay=100us`, `jitter=1ms`, `loss=30%`,
+//! `peers=10.0.0.2,10.0.0.3` (unicast), `from=10.0.0.2` (the only senders it takes), `clock=1h`, `group` (its virtual routers are one election). `LINK` is any of `delay=100us`, `jitter=1ms`, `loss=30%`,
 //! `duplicate=10%`, `reorder=10%`.
 //!
 //! What happens; `NODE` may be `NODE@LAN` where only one of its virtual routers is meant:
@@ -65,6 +65,7 @@
 //! | `hand-over NODE leave`, `stay` | |
 //! | `set NODE SETTING…` | other parameters |
 //! | `inject from=10.0.0.9 priority=255 [SETTING]… [ttl=255]` | an advertisement from elsewhere |
+//! | `inject from=10.0.0.9 to=10.0.0.1 …` | the same to one node |
 //! | `inject from=10.0.0.9 octets=3133ff01… [ttl=255]` | any other datagram |
 //! | `trace brief`, `full`, `off` | |
 //! | `oracles none`, `oracles all`, `oracles but O5 O2` | what to judge by |
