@@ -22,21 +22,47 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # The contract
+//!
+//! - Call [`Driver::process`] whenever the descriptor is readable, and soon: a process that does not for
+//!   Active_Down_Interval (3 to 4 times the interval) loses its roles to its peers. If your loop can stall, give the driver a
+//!   [thread](Driver::spawn) of its own, with a real-time priority if the host is busy, or [await](AsyncDriver) it in a task of
+//!   its own (feature `tokio`).
+//! - `process` does a bounded amount of work, however many packets and addresses wait; what was left makes the descriptor
+//!   readable again at once. It never waits for anything but the kernel.
+//! - An error of `process` is the end: the descriptors of the driver itself have failed. What happens to one virtual router
+//!   or interface is a [`DriverEvent`] about that one, and the others go on.
+//! - The [`Transition`](DriverEvent::Transition) to Active comes when the addresses are on the host, and the one away from it
+//!   when they are gone: it is safe to start and stop serving on it.
+//! - [`Driver::reconfigure`] changes everything but the interface, VRID, family and virtual MAC address while it runs; what
+//!   stays in the configuration is not touched on the host.
+//!
 //! # What it does to the host
 //!
-//! - An Active's addresses are on the interface, announced by gratuitous ARP, marked as VRRP's ([`ADDRESS_MARK`]) and
-//!   leased ([`Lease`]): if the process dies, the kernel removes them. One that is there at the start already is taken for
-//!   what a predecessor left, and removed, unless this host is the addresses' owner.
-//! - An interface that goes down, loses its carrier, its address, or vanishes takes its virtual routers out of the
-//!   election; they are back when it is, also with another index.
+//! - An Active's addresses are on the interface, announced by gratuitous ARP or unsolicited neighbour advertisements, marked
+//!   as VRRP's ([`ADDRESS_MARK`]) and leased ([`Lease`]): if the process dies, the kernel removes them. One that is there at
+//!   the start already is taken for what a predecessor left, and removed, unless this host is the addresses' owner.
+//! - An address that another program removes is put back; one that is removed again and again is given up.
+//! - An interface that goes down, loses its carrier or its address, is renamed or vanishes takes its virtual routers out of
+//!   the election; they are back when it is, also with another index ([`RouterConfig::with_link_delay`]).
+//!   [`DriverEvent::NoPrimaryAddress`] says what is wrong with one that is up: IPv6 is disabled, duplicate address detection
+//!   is under way.
 //! - Addresses that the kernel refuses, and advertisements that cannot be sent, take a virtual router out of the election
-//!   for a while ([`Params::fault_hold`](vrrp_core::Params::fault_hold)), and are [`DriverEvent`]s.
+//!   for a while ([`Params::fault_hold`](vrrp_core::Params::fault_hold)).
+//! - `promote_secondaries` is set on interfaces where addresses of one prefix come and go, `arp_ignore` and `arp_announce` on
+//!   the parents of [virtual MAC](VirtualMac) interfaces, and all are set back at the end. What a predecessor left of that
+//!   [`Driver::remove_leftovers`] removes.
+//! - With [`RouterConfig::with_accept_mode`] `false` an nftables table of this process drops what comes in for the addresses;
+//!   the kernel removes it with the process.
+//! - One process of a host (of its network namespace) runs a virtual router; another one waits until that has ended
+//!   ([`DriverEvent::RunByAnother`]). Of a VRRP program other than this crate's it knows nothing.
 //!
 //! # Privileges
 //!
 //! `CAP_NET_RAW` for the sockets and `CAP_NET_ADMIN` for the addresses; [`Driver::new`] says which one is missing. Neither
-//! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`. The sockets can also be opened by a process with more
-//! privileges and handed in: [`AdvertSocket::from_fd`], [`LinkSocket::from_fd`]; sending and receiving need none.
+//! needs root: `setcap cap_net_raw,cap_net_admin+ep PROGRAM`. The sockets can also be opened by a parent with more
+//! privileges and handed in, as [`Descriptors`]; then `CAP_NET_ADMIN` is enough. A real-time priority needs `CAP_SYS_NICE` or
+//! a limit that allows it.
 //!
 //! # When the process dies
 //!
@@ -50,6 +76,10 @@
 //! feature `lab` also hosts, cables and captures for tests.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod config;
 mod descriptors;

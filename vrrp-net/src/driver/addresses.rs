@@ -118,6 +118,10 @@ impl Driver {
     pub(super) fn uninstall(&mut self, id: RouterId) {
         let mut places = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return };
+        if managed.run_by_another {
+            // They are that one's.
+            return;
+        }
         for place in &managed.places {
             let Some(interface) = self.interfaces.get(&place.interface) else { continue };
             let left = interface.marked(place.address.address()).filter(|address| *address != place.address);

@@ -155,7 +155,8 @@ impl Driver {
         let Some(installed) = installed else {
             // What is new may have been left there by a predecessor.
             gone.extend(new);
-            if !gone.is_empty() {
+            // Or they are those of the process that is waited for.
+            if !gone.is_empty() && self.managed.get(&id).is_some_and(|managed| !managed.run_by_another) {
                 self.queue(id, Purpose::Remove, gone);
             }
             return;

