@@ -138,7 +138,7 @@ pub enum Alarm {
     /// One member of the sync group hears no Active while another one does: the group waits.
     PartialView,
     /// Another router is configured with our priority (RFC 9568 §8.3.2): the addresses of the two decide, which nobody has
-    /// chosen. Nothing is wrong with it but that.
+    /// chosen. Nothing is wrong with it but that, and it is said once for each peer.
     EqualPriority(IpAddr),
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Rest {
     pub(super) added: i16,
     /// The claim that the application confirmed, while the rest of the sync group is asked.
     pub(super) confirmed: Option<Instant>,
+    /// Another router that was last heard with our priority.
+    pub(super) equal: Option<IpAddr>,
     /// When an alarm of each kind was last raised.
     pub(super) alarmed: [Option<Instant>; Alarm::KINDS],
 }
@@ -75,6 +77,7 @@ impl Slot {
                 tracked: 0,
                 added: 0,
                 confirmed: None,
+                equal: None,
                 alarmed: [None; Alarm::KINDS],
             },
             #[cfg(feature = "auth-hmac")]

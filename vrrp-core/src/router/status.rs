@@ -37,9 +37,14 @@ impl VrrpRouter {
     pub(super) fn note(&mut self, now: Instant, id: RouterId, accepted: &Accepted) {
         let Some(entry) = self.slot_mut(id) else { return };
         entry.note(now, accepted);
-        let advert = accepted.advert;
-        if entry.is_as_strong(advert.priority) {
-            self.raise(now, id, Alarm::EqualPriority(advert.source));
+        let source = accepted.advert.source;
+        let equal = entry.is_as_strong(accepted.advert.priority);
+        let known = &mut entry.rest.equal;
+        if !equal {
+            // Once it has another priority it may become a mistake anew.
+            *known = known.filter(|peer| *peer != source);
+        } else if known.replace(source) != Some(source) {
+            self.raise(now, id, Alarm::EqualPriority(source));
         }
     }
 }
