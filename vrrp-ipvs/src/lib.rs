@@ -32,9 +32,11 @@
 //! any user namespace. IPVS has one table per network namespace: an [`Ipvs`] speaks to that of the thread that opened it.
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod client;
 mod error;
 mod genl;
+
 
 pub use client::{Info, Ipvs, Version};
 pub use error::Error;
