@@ -8,3 +8,6 @@ pub mod udp;
 pub mod ping;
 pub mod command;
 pub mod file;
+pub mod http;
+#[cfg(feature = "tls")]
+pub mod tls;
