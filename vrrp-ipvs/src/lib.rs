@@ -36,6 +36,7 @@ pub mod check;
 mod client;
 mod error;
 mod genl;
+pub mod service;
 
 
 pub use client::{Info, Ipvs, Version};
