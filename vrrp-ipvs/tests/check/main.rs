@@ -2,7 +2,6 @@
 
 mod conversations;
 mod driver;
-mod hostile;
 mod http;
 mod schedule;
 mod servers;
