@@ -5,5 +5,4 @@ mod driver;
 mod http;
 mod schedule;
 mod servers;
-#[cfg(feature = "tls")]
 mod tls;

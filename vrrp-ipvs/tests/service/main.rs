@@ -222,7 +222,6 @@ fn whatever_happens_the_quorum_and_the_table_agree() {
     }
 }
 
-#[cfg(feature = "serde")]
 #[test]
 fn a_virtual_server_is_plain_data() {
     let text = r#"{
