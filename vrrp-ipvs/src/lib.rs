@@ -38,6 +38,5 @@ mod error;
 mod genl;
 pub mod service;
 
-
 pub use client::{Info, Ipvs, Version};
 pub use error::Error;

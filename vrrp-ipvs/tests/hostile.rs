@@ -89,13 +89,8 @@ fn servers_that_mean_harm_fail_their_checks_and_cost_little_memory() {
     let digest = Some("0".repeat(32));
     let url = || Url { digest: digest.clone(), regex: Some(pattern.clone()), ..Url::default() };
     let http = || Http { urls: vec![url()], body_limit: 64 << 20, ..Http::default() };
-    let probes = || {
-        [
-            Probe::Http(http()),
-            Probe::Https { http: http(), tls: Tls::default() },
-            Probe::Smtp(Smtp::default()),
-        ]
-    };
+    let probes =
+        || [Probe::Http(http()), Probe::Https { http: http(), tls: Tls::default() }, Probe::Smtp(Smtp::default())];
     let schedule = Schedule {
         delay_loop: Duration::from_secs(1),
         retry: Some(1),

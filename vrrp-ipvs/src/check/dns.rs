@@ -113,7 +113,8 @@ impl Exchange for DnsExchange {
         let [id_high, id_low, flags, codes, questions_high, questions_low, _, _, _, _, _, _, rest @ ..] = input else {
             return Progress::Pending;
         };
-        let is_ours = u16::from_be_bytes([*id_high, *id_low]) == self.id && flags & RESPONSE != 0 && flags & OPCODE == 0;
+        let is_ours =
+            u16::from_be_bytes([*id_high, *id_low]) == self.id && flags & RESPONSE != 0 && flags & OPCODE == 0;
         // A server that refuses may leave the question out.
         let repeats = match u16::from_be_bytes([*questions_high, *questions_low]) {
             0 => codes & RESPONSE_CODE != 0,

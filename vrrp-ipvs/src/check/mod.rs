@@ -34,8 +34,8 @@ use std::time::Duration;
 
 pub use self::driver::{CheckEvent, CheckId, CheckStatus, Driver, DriverError};
 pub use self::probe::{Exchange, Failure, Part, Passed, Progress, Stage, Verdict, Weight};
-pub use self::schedule::{Health, Schedule};
 use self::schedule::{Defaults, Params, ScheduleError};
+pub use self::schedule::{Health, Schedule};
 
 /// One check: whom it asks, from where, what, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,7 +63,9 @@ impl Exchange for PingExchange {
 
     /// Everything that is not the reply to this request is passed over: a raw socket sees all that the host gets.
     fn received(&mut self, input: &[u8], _: &mut Vec<u8>) -> Progress {
-        let [kind, code, _, _, _, _, sequence_high, sequence_low, payload @ ..] = input else { return Progress::Pending };
+        let [kind, code, _, _, _, _, sequence_high, sequence_low, payload @ ..] = input else {
+            return Progress::Pending;
+        };
         let is_reply = *kind == self.family.reply()
             && *code == 0
             && [*sequence_high, *sequence_low] == SEQUENCE.to_be_bytes()

@@ -313,14 +313,10 @@ pub fn step(params: &Params, state: State, now: Instant, event: Event) -> Step {
                 let running = Phase::Running { due, until: now + params.connect_timeout };
                 Step::with(state.in_phase(running), Action::Attempt)
             }
-            Phase::Running { until, .. } if now >= until => {
-                Step::with(state.in_phase(Phase::Expired), Action::Expire)
+            Phase::Running { until, .. } if now >= until => Step::with(state.in_phase(Phase::Expired), Action::Expire),
+            Phase::Waiting { .. } | Phase::Running { .. } | Phase::Stopped | Phase::Suspended | Phase::Expired => {
+                Step::quiet(state)
             }
-            Phase::Waiting { .. }
-            | Phase::Running { .. }
-            | Phase::Stopped
-            | Phase::Suspended
-            | Phase::Expired => Step::quiet(state),
         },
         Event::Connecting => Step::quiet(until(state, now + params.connect_timeout)),
         Event::Connected => Step::quiet(until(state, now + params.reply_timeout)),

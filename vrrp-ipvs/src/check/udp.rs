@@ -39,7 +39,8 @@ impl Reply {
             return Err(Failure::ReplyLength(input.len()));
         }
         let mask = self.mask.iter().copied().chain(std::iter::repeat(0xff));
-        let differs = self.prefix.iter().zip(input).zip(mask).any(|((expected, got), mask)| (expected ^ got) & mask != 0);
+        let differs =
+            self.prefix.iter().zip(input).zip(mask).any(|((expected, got), mask)| (expected ^ got) & mask != 0);
         if differs { Err(Failure::ReplyContent) } else { Ok(Passed::default()) }
     }
 }

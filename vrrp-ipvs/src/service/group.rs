@@ -37,7 +37,11 @@ pub enum Family {
 /// fwmark 5 inet6
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "String", into = "String"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub enum FrontendRange {
     /// All addresses from the first to the last one, with this port.
     Addresses {

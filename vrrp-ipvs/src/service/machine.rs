@@ -214,8 +214,7 @@ impl Machine {
     }
 
     fn start(&mut self, role: Role) -> Vec<Action> {
-        self.state =
-            State { started: true, role, quorum: false, findings: initial(&self.config) };
+        self.state = State { started: true, role, quorum: false, findings: initial(&self.config) };
         let mut actions = Vec::new();
         if self.config.ha_suspend && role == Role::Elsewhere {
             actions.push(Action::SuspendChecks);

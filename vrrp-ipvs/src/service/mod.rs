@@ -41,14 +41,7 @@ pub struct VirtualServer {
 
 impl Default for VirtualServer {
     fn default() -> Self {
-        Self {
-            servers: Vec::new(),
-            sorry_server: None,
-            quorum: 1,
-            hysteresis: 0,
-            omega: false,
-            ha_suspend: false,
-        }
+        Self { servers: Vec::new(), sorry_server: None, quorum: 1, hysteresis: 0, omega: false, ha_suspend: false }
     }
 }
 

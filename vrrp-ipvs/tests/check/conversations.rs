@@ -66,7 +66,9 @@ fn smtp_that_ends_before_good_bye_fails() {
 
 #[test]
 fn smtp_garbage_and_endless_lines_fail() {
-    for garbage in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"\r\n", b"22\r\n", b"220x\r\n", b"120 soon\r\n", b"\xff\xfe\n"] {
+    for garbage in
+        [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"\r\n", b"22\r\n", b"220x\r\n", b"120 soon\r\n", b"\xff\xfe\n"]
+    {
         assert!(matches!(smtp(garbage).1, Progress::Done(Err(Failure::Malformed(_)))), "{garbage:?}");
     }
     let endless = Progress::failed(Failure::TooLong { part: Part::Reply, limit: 8192 });
@@ -115,9 +117,8 @@ fn dns_passes_with_an_answer_to_its_question_and_fails_with_its_error() {
 fn dns_passes_over_what_is_no_answer_to_its_question() {
     let question = dns_question("www.example.", Record::A);
     let whole = dns_response(7, 0, &question);
-    let passed_over = |response: &[u8]| {
-        talk(&mut DnsExchange::new(question.clone(), 7), response, 65_535).1 == Progress::Pending
-    };
+    let passed_over =
+        |response: &[u8]| talk(&mut DnsExchange::new(question.clone(), 7), response, 65_535).1 == Progress::Pending;
     assert!(passed_over(&dns_response(8, 0, &question)), "another number");
     assert!(passed_over(&dns_response(7, 0, &dns_question("www.example.", Record::Aaaa))), "another question");
     assert!(passed_over(&[0, 7, 0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0]), "no question and no error");

@@ -19,8 +19,8 @@ use vrrp_ipvs::check::schedule::Phase;
 use vrrp_ipvs::check::smtp::Smtp;
 use vrrp_ipvs::check::udp::{Reply, Udp};
 use vrrp_ipvs::check::{
-    Check, CheckError, CheckEvent, CheckId, Driver, DriverError, Failure, Health, Origin, Passed, Probe, Schedule, Stage,
-    Weight,
+    Check, CheckError, CheckEvent, CheckId, Driver, DriverError, Failure, Health, Origin, Passed, Probe, Schedule,
+    Stage, Weight,
 };
 
 use crate::servers::{nobody, read_request, run, run_until, serve, serve_http};
@@ -95,9 +95,8 @@ fn a_connection_that_nobody_answers_is_out_of_time() {
 fn a_server_that_dies_goes_down_and_comes_back() {
     let status = Arc::new(AtomicU32::new(200));
     let served = Arc::clone(&status);
-    let address = serve_http(move |_| {
-        format!("HTTP/1.1 {} What\r\nContent-Length: 0\r\n\r\n", served.load(Ordering::Relaxed))
-    });
+    let address =
+        serve_http(move |_| format!("HTTP/1.1 {} What\r\nContent-Length: 0\r\n\r\n", served.load(Ordering::Relaxed)));
     let http = Http { urls: vec![Url::default()], ..Http::default() };
     let mut driver = Driver::new().unwrap();
     let id = driver.add(check(address, Probe::Http(http))).unwrap();
@@ -485,10 +484,7 @@ fn a_check_that_makes_no_sense_is_refused_with_the_reason() {
     let mut refused = |check: Check| driver.add(check).unwrap_err().to_string();
     let mut other_family = check(anywhere(), Probe::Tcp);
     other_family.origin.address = Some("2001:db8::1".parse().unwrap());
-    assert_eq!(
-        refused(other_family),
-        "source address 2001:db8::1 and target 192.0.2.1 are of different families"
-    );
+    assert_eq!(refused(other_family), "source address 2001:db8::1 and target 192.0.2.1 are of different families");
     assert_eq!(refused(check(anywhere(), Probe::Http(Http::default()))), "an HTTP check needs at least one URL");
     let smtp = Smtp { helo_name: "a\r\nb".into() };
     assert_eq!(CheckError::HeloName("a\r\nb".into()).to_string(), refused(check(anywhere(), Probe::Smtp(smtp))));

@@ -258,7 +258,8 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
         let status = vec![StatusRange { first, last }];
         assert_eq!(one(Url { status, ..url.clone() }), HttpError::Status { first, last });
     }
-    for digest in ["", "5d41402abc4b2a76b9719d911017c59", "5d41402abc4b2a76b9719d911017c592a", "gg41402abc4b2a76b9719d911017c592"]
+    for digest in
+        ["", "5d41402abc4b2a76b9719d911017c59", "5d41402abc4b2a76b9719d911017c592a", "gg41402abc4b2a76b9719d911017c592"]
     {
         assert_eq!(one(Url { digest: Some(digest.into()), ..url.clone() }), HttpError::Digest(digest.into()));
     }

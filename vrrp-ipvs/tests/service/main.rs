@@ -53,10 +53,8 @@ fn virtual_server(words: &str, servers: &[&str]) -> VirtualServer {
                 _ => panic!("no option: {word}"),
             }
         }
-        let check = Check {
-            schedule: Schedule { alpha, ..Schedule::default() },
-            ..Check::new(address(number), Probe::Tcp)
-        };
+        let check =
+            Check { schedule: Schedule { alpha, ..Schedule::default() }, ..Check::new(address(number), Probe::Tcp) };
         real.checks = vec![check; checks];
         server.servers.push(real);
     }
@@ -180,11 +178,8 @@ fn a_virtual_server_that_makes_no_sense_is_refused_with_the_reason() {
     let twice = VirtualServer { servers: vec![RealServer::new(address(0)); 2], ..VirtualServer::default() };
     assert_eq!(twice.validate(), Err(ServiceError::Twice(address(0))));
     let sorry = Some(SorryServer { address: address(0), inhibit: false });
-    let also = VirtualServer {
-        servers: vec![RealServer::new(address(0))],
-        sorry_server: sorry,
-        ..VirtualServer::default()
-    };
+    let also =
+        VirtualServer { servers: vec![RealServer::new(address(0))], sorry_server: sorry, ..VirtualServer::default() };
     assert_eq!(also.validate(), Err(ServiceError::Twice(address(0))));
 }
 

@@ -227,12 +227,12 @@ impl Conversation {
             Carrier::Stream => new(Type::STREAM, Protocol::TCP),
             Carrier::Datagrams => new(Type::DGRAM, Protocol::UDP),
             // Sockets for pings are for the groups that net.ipv4.ping_group_range names; raw ones for CAP_NET_RAW.
-            Carrier::Icmp { .. } => new(Type::DGRAM, icmp)
-                .inspect(|_| self.carrier = Carrier::Icmp { header: false })
-                .or_else(|_| {
+            Carrier::Icmp { .. } => {
+                new(Type::DGRAM, icmp).inspect(|_| self.carrier = Carrier::Icmp { header: false }).or_else(|_| {
                     self.carrier = Carrier::Icmp { header: check.target.is_ipv4() };
                     new(Type::RAW, icmp)
-                }),
+                })
+            }
         };
         let socket = socket.map_err(ours(match self.carrier {
             Carrier::Icmp { .. } => "open an ICMP socket (CAP_NET_RAW, or net.ipv4.ping_group_range)".into(),
@@ -368,8 +368,7 @@ impl Conversation {
     /// Watches the socket for what is waited for.
     fn watch(&mut self, shared: &Shared, id: u64) -> Result<(), Trouble> {
         let Some(socket) = &self.socket else { return Ok(()) };
-        let interest =
-            if self.unsent.is_empty() { EventFlags::IN } else { EventFlags::IN | EventFlags::OUT };
+        let interest = if self.unsent.is_empty() { EventFlags::IN } else { EventFlags::IN | EventFlags::OUT };
         if interest != self.interest {
             epoll::modify(&shared.epoll, socket, epoll::EventData::new_u64(id), interest)
                 .map_err(|error| Trouble::Ours(format!("watch a socket: {error}")))?;

@@ -148,14 +148,7 @@ impl Managed {
     }
 
     /// As [`apply`](Self::apply), for a result that may change the weight.
-    fn apply_with_weight(
-        &mut self,
-        shared: &mut Shared,
-        id: u64,
-        now: Instant,
-        event: Event,
-        weight: Option<Weight>,
-    ) {
+    fn apply_with_weight(&mut self, shared: &mut Shared, id: u64, now: Instant, event: Event, weight: Option<Weight>) {
         let (was, before) = (self.state.health, self.weight);
         let passed = matches!(event, Event::Told(Health::Up) | Event::Finished(Outcome::Passed));
         if passed {

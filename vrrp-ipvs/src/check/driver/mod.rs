@@ -259,7 +259,9 @@ impl Driver {
         while work < WORK_PER_TURN {
             let mut later = match after {
                 None => self.shared.deadlines.range(..),
-                Some(after) => self.shared.deadlines.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)),
+                Some(after) => {
+                    self.shared.deadlines.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))
+                }
             };
             let Some(&(at, id)) = later.next().filter(|(at, _)| *at <= now) else { return };
             let Some(managed) = self.checks.get_mut(&id) else {

@@ -150,7 +150,7 @@ fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Frame, Failu
     if matches!(status, 204 | 304 | SWITCHING_PROTOCOLS) {
         return Ok(Frame::Whole);
     }
-    if let Some(codings) = values("transfer-encoding").last() {
+    if let Some(codings) = values("transfer-encoding").next_back() {
         let last = codings.rsplit(|octet| *octet == b',').next().unwrap_or_default();
         let chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
         return Ok(if chunked { Frame::Chunked(Chunks::default()) } else { Frame::UntilEnd });
