@@ -77,11 +77,7 @@ fn measure(arguments: &Arguments, port: u16) -> anyhow::Result<()> {
     let first = u32::from(Ipv4Addr::new(127, 1, 0, 0));
     for number in 0..checks {
         let target = SocketAddr::from((Ipv4Addr::from(first + number), port));
-        let probe = if http {
-            Probe::Http(Http { urls: vec![Url::default()], ..Http::default() })
-        } else {
-            Probe::Tcp
-        };
+        let probe = if http { Probe::Http(Http { urls: vec![Url::default()], ..Http::default() }) } else { Probe::Tcp };
         driver.add(Check { schedule, ..Check::new(target, probe) })?;
     }
     run(&mut driver, Duration::from_secs_f64(period))?;
@@ -96,7 +92,10 @@ fn measure(arguments: &Arguments, port: u16) -> anyhow::Result<()> {
     let latest = status.iter().map(|status| status.latest_start).max().unwrap_or_default();
     let latest = Duration::from_nanos(latest);
     println!("{checks} {} checks every {period} s, over {seconds} s:", if http { "HTTP" } else { "TCP" });
-    println!("  attempts          {made} ({:.0} a second), {failures} failed, {down} checks down", made as f64 / seconds);
+    println!(
+        "  attempts          {made} ({:.0} a second), {failures} failed, {down} checks down",
+        made as f64 / seconds
+    );
     println!("  CPU               {:.1} % of a core", 100.0 * used.as_secs_f64() / seconds);
     println!("  of that a check   {:.1} us", used.as_secs_f64() * 1e6 / made as f64);
     println!("  turns             {turns}");

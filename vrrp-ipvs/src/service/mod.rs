@@ -2,7 +2,7 @@
 //! does.
 //!
 //! [`Machine`] is pure: events in, ordered actions out, and the destinations that IPVS should have at any moment. It knows
-//! neither sockets nor IPVS nor the time. What it decides is what keepalived 2.2.7 does on a real IPVS kernel, which the
+//! neither sockets nor IPVS nor the time. [`Supervisor`] has a [driver](crate::check::Driver) run its checks. What it decides is what keepalived 2.2.7 does on a real IPVS kernel, which the
 //! golden traces under `tests/service` hold; where it differs, this says so:
 //!
 //! - A server serves while all of its checks say so. What they say about its weight adds up.
@@ -14,11 +14,13 @@
 
 mod group;
 mod machine;
+mod supervisor;
 
 use std::net::SocketAddr;
 
 pub use self::group::{Family, Frontend, FrontendRange, Group, GroupError};
 pub use self::machine::{Action, Destination, Event, Finding, Machine, Role, State, Whom};
+pub use self::supervisor::{StartError, Supervisor};
 use crate::check::Check;
 
 /// A virtual server, as far as checks matter to it.

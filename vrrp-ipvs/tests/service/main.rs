@@ -6,6 +6,7 @@
 //! `ipvsadm -Ln` beside its notifications.
 
 mod group;
+mod supervised;
 
 use std::fmt::Write as _;
 use std::fs;
