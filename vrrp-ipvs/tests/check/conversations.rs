@@ -3,6 +3,7 @@
 use vrrp_ipvs::check::command::{Command, End};
 use vrrp_ipvs::check::dns::{Dns, DnsExchange, Record};
 use vrrp_ipvs::check::file::File;
+use vrrp_ipvs::check::http::{Http, HttpExchange, Url};
 use vrrp_ipvs::check::ping::PingExchange;
 use vrrp_ipvs::check::smtp::{Smtp, SmtpExchange};
 use vrrp_ipvs::check::tcp::TcpExchange;
@@ -263,4 +264,61 @@ fn every_failure_can_be_read() {
     assert_eq!(Failure::SmtpReply { code: 554, expected: 220 }.to_string(), "SMTP reply 554 instead of 220");
     assert_eq!(Failure::TooLong { part: Part::Body, limit: 9 }.to_string(), "the body is longer than 9 octets");
     assert_eq!(Failure::Status(503).to_string(), "status 503");
+}
+
+/// Numbers that look random and are the same in each run (SplitMix64).
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 27)
+}
+
+#[test]
+fn whatever_arrives_nothing_panics_and_an_end_stays_the_end() {
+    let question = dns_question("www.example.", Record::A);
+    let seeds: Vec<Vec<u8>> = vec![
+        b"220 mail\r\n250-hello\r\n250 there\r\n221 bye\r\n".to_vec(),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n".to_vec(),
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec(),
+        dns_response(7, 0, &question),
+        ping_reply(&[0, 0, 0, 0, 1, 2, 0, 1, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7], 0),
+    ];
+    let url = Url { digest: Some("0".repeat(32)), ..Url::default() };
+    let http = Http { urls: vec![url], ..Http::default() }.requests("192.0.2.1").unwrap();
+    let mut state = 1;
+    for round in 0..20_000 {
+        let mut input = seeds[round % seeds.len()].clone();
+        for _ in 0..1 + random(&mut state) % 4 {
+            let at = usize::try_from(random(&mut state)).unwrap() % input.len();
+            match random(&mut state) % 4 {
+                0 => input[at] = random(&mut state).to_le_bytes()[0],
+                1 => input.insert(at, random(&mut state).to_le_bytes()[0]),
+                2 => input.truncate(at + 1),
+                _ => input.extend_from_within(at..),
+            }
+        }
+        let exchanges: [Box<dyn Exchange>; 5] = [
+            Box::new(SmtpExchange::new(&Smtp::default())),
+            Box::new(HttpExchange::new(http.clone())),
+            Box::new(DnsExchange::new(question.clone(), 7)),
+            Box::new(UdpExchange::new(&Udp { payload: None, reply: Some(Reply::default()) }, [0; 16])),
+            Box::new(PingExchange::new(false, 0x0102, [7; 16])),
+        ];
+        let piece = 1 + usize::try_from(random(&mut state) % 40).unwrap();
+        for mut exchange in exchanges {
+            let mut output = Vec::new();
+            exchange.opened(&mut output);
+            for piece in input.chunks(piece) {
+                if exchange.received(piece, &mut output) != Progress::Pending {
+                    break;
+                }
+            }
+            // The end may come twice, and more after it.
+            exchange.ended();
+            exchange.received(&input, &mut output);
+            exchange.ended();
+            let _ = exchange.expired(true);
+            assert!(output.len() < 1000, "it says {} octets", output.len());
+        }
+    }
 }

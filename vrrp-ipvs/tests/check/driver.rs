@@ -92,6 +92,37 @@ fn a_connection_that_nobody_answers_is_out_of_time() {
 }
 
 #[test]
+fn a_driver_that_was_held_up_reads_what_has_come_before_it_says_that_it_took_too_long() {
+    let (answered, wait) = std::sync::mpsc::channel();
+    let address = serve(move |mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        answered.send(()).unwrap();
+    });
+    let http = Http { urls: vec![Url::default()], ..Http::default() };
+    let mut impatient = check(address, Probe::Http(http));
+    impatient.schedule.reply_timeout = Some(Duration::from_millis(100));
+    impatient.schedule.delay_loop = Duration::from_secs(60);
+    impatient.schedule.alpha = false;
+    let mut driver = Driver::new().unwrap();
+    let id = driver.add(impatient).unwrap();
+    // Until it has asked; then nobody looks after it for five times as long as it would wait.
+    while wait.try_recv().is_err() {
+        assert_eq!(driver.process().unwrap(), []);
+        std::thread::sleep(Duration::from_millis(1));
+        if driver.check_status(id).unwrap().attempts > 0 {
+            assert_eq!(driver.process().unwrap(), []);
+            wait.recv_timeout(Duration::from_secs(30)).unwrap();
+            break;
+        }
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(driver.process().unwrap(), [], "it is up, as before");
+    let status = driver.check_status(id).unwrap();
+    assert_eq!((status.attempts, status.failures, status.schedule.judged), (1, 0, true));
+}
+
+#[test]
 fn a_server_that_dies_goes_down_and_comes_back() {
     let status = Arc::new(AtomicU32::new(200));
     let served = Arc::clone(&status);
