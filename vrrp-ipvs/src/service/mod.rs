@@ -11,6 +11,24 @@
 //! - Without the quorum the sorry server takes all requests, if there is one; if not, the servers that serve still do.
 //! - Whether the quorum is there is said at the start in every case. keepalived does not say that it is not, unless there
 //!   is a sorry server.
+//!
+//! ```
+//! use vrrp_ipvs::check::{Check, Probe};
+//! use vrrp_ipvs::service::{Action, Event, Finding, Machine, RealServer, Role, SorryServer, VirtualServer, Whom};
+//!
+//! let address = "192.0.2.10:80".parse().unwrap();
+//! let server = RealServer { checks: vec![Check::new(address, Probe::Tcp)], ..RealServer::new(address) };
+//! let sorry = SorryServer { address: "127.0.0.1:80".parse().unwrap(), inhibit: false };
+//! let config = VirtualServer { servers: vec![server], sorry_server: Some(sorry), ..VirtualServer::default() };
+//!
+//! let mut machine = Machine::new(config).unwrap();
+//! let actions = machine.handle_event(Event::Start(Role::Here));
+//! assert_eq!(actions, [Action::QuorumUp { weight: 1 }, Action::Destinations]);
+//!
+//! let actions = machine.handle_event(Event::Check { server: 0, check: 0, finding: Finding::Down });
+//! assert!(actions.contains(&Action::QuorumDown { weight: 0 }));
+//! assert_eq!(machine.destinations()[0].whom, Whom::Sorry);
+//! ```
 
 mod group;
 mod machine;

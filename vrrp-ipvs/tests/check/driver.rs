@@ -382,29 +382,36 @@ fn a_command_that_cannot_be_run_or_is_killed_is_a_failure() {
 }
 
 #[test]
-fn a_command_that_does_not_end_is_killed_with_what_it_started() {
+fn a_command_that_does_not_end_is_out_of_time() {
+    let command = Command { timeout: Some(Duration::from_millis(100)), ..shell("sleep 1000") };
+    assert_eq!(reason(check(anywhere(), Probe::Command(command))), Failure::TimedOut(Stage::Reply));
+}
+
+#[test]
+fn a_command_that_nobody_waits_for_is_killed_with_what_it_started() {
     let folder = folder("endless");
     let file = folder.join("pids");
-    let script = format!("sleep 1000 & echo $$ $! > {}; wait", file.display());
-    let command = Command { timeout: Some(Duration::from_millis(300)), ..shell(&script) };
-    let mut slow = check(anywhere(), Probe::Command(command));
-    slow.schedule.delay_loop = Duration::from_secs(60);
-    slow.schedule.alpha = false;
+    let script = format!("sleep 1000 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", file.display());
     let mut driver = Driver::new().unwrap();
-    driver.add(slow).unwrap();
-    let events = run(&mut driver, 1);
-    assert!(matches!(&events[..], [CheckEvent::Down { reason: Failure::TimedOut(Stage::Reply), .. }]), "{events:?}");
-    let pids = fs::read_to_string(&file).unwrap();
-    // Ended, and what is left of it reaped; its child may be a zombie of whoever adopts it.
-    let gone = |pid: &str| match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat.contains(") Z "),
-        Err(_) => true,
+    let command = Command { timeout: Some(Duration::from_secs(1000)), ..shell(&script) };
+    let id = driver.add(check(anywhere(), Probe::Command(command))).unwrap();
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    let wait = |driver: &mut Driver, what: &str| {
+        assert!(std::time::Instant::now() < end, "{what}");
+        assert_eq!(driver.process().unwrap(), []);
+        std::thread::sleep(Duration::from_millis(5));
     };
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while !pids.split_whitespace().all(gone) {
-        assert!(std::time::Instant::now() < end, "still there: {pids}");
-        driver.process().unwrap();
-        std::thread::sleep(Duration::from_millis(10));
+    while !file.exists() {
+        wait(&mut driver, "it does not begin");
+    }
+    let pids = fs::read_to_string(&file).unwrap();
+    assert_eq!(pids.split_whitespace().count(), 2, "{pids}");
+    driver.remove(id).unwrap();
+    // Its child may be a zombie of whoever adopts it; itself we reap.
+    let gone = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    let itself = pids.split_whitespace().next().unwrap();
+    while !pids.split_whitespace().all(gone) || fs::exists(format!("/proc/{itself}")).unwrap() {
+        wait(&mut driver, &format!("still there: {pids}"));
     }
     fs::remove_dir_all(folder).unwrap();
 }

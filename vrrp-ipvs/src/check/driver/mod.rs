@@ -85,6 +85,27 @@ fn io_error(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> Driver
 ///
 /// Watch [`as_fd`](AsFd::as_fd) for reading in any event loop, and call [`process`](Self::process) when it is readable; the
 /// timers are inside. Each call does a bounded amount of work, and leaves the descriptor readable if there is more.
+///
+/// ```no_run
+/// use std::os::fd::AsFd;
+///
+/// use rustix::event::{PollFd, PollFlags, poll};
+/// use vrrp_ipvs::check::{Check, CheckEvent, Driver, Probe};
+///
+/// let mut driver = Driver::new()?;
+/// driver.add(Check::new("192.0.2.10:80".parse()?, Probe::Tcp))?;
+/// loop {
+///     poll(&mut [PollFd::new(&driver.as_fd(), PollFlags::IN)], None)?;
+///     for event in driver.process()? {
+///         match event {
+///             CheckEvent::Up { check, .. } => println!("{check} is up"),
+///             CheckEvent::Down { check, reason } => println!("{check} is down: {reason}"),
+///             other => println!("{other:?}"),
+///         }
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Driver {
     shared: Shared,
