@@ -273,6 +273,8 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut label, mut scope, mut lease, mut source) = (None, None, Lease::Auto, None);
     let (mut accept, mut link_delay) = (true, Duration::ZERO);
     let mut elsewhere: Vec<Address> = Vec::new();
+    #[cfg(feature = "auth-hmac")]
+    let mut keys = None;
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -299,6 +301,8 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
                 let impact = Impact::Weight(-60);
                 tracking.push(Source::Interface(TrackedInterface { name: name.to_owned(), impact, inverted: false }));
             }
+            #[cfg(feature = "auth-hmac")]
+            Some(("keys", list)) => keys = Some(list),
             Some(("version", "2")) => version = Some(Version::V2),
             Some(("preempt", "never")) => preempt = Preempt::Never,
             Some(other) => panic!("no setting {other:?}"),
@@ -329,6 +333,11 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         Some(version) => config.with_version(version),
         None => config,
     };
+    #[cfg(feature = "auth-hmac")]
+    let config = match keys {
+        Some(list) => config.with_hmac(hmac(list, Interval::from_centiseconds(interval).unwrap())),
+        None => config,
+    };
     let config = match gate {
         Some(timeout) => config.with_gate(Gate { timeout, back_off: Duration::from_millis(500) }),
         None => config,
@@ -337,4 +346,17 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         let address: Address = format!("10.1.{}.{}", number / 250, number % 250 + 1).parse().unwrap();
         config.with_address(address.excluded())
     })
+}
+
+/// From `1:one,2:another`; the first one signs.
+#[cfg(feature = "auth-hmac")]
+fn hmac(list: &str, interval: Interval) -> vrrp_core::hmac::Config {
+    use vrrp_core::hmac::{Config, Key, KeyId, Keys};
+    let mut keys = list.split(',').map(|entry| {
+        let (id, key) = entry.split_once(':').unwrap();
+        // A key has at least sixteen octets.
+        (KeyId::new(id.parse().unwrap()).unwrap(), Key::new(key.repeat(16).as_bytes()).unwrap())
+    });
+    let (id, key) = keys.next().unwrap();
+    Config::new(keys.fold(Keys::new(id, key), |keys, (id, key)| keys.with(id, key).unwrap()), interval)
 }
