@@ -16,12 +16,18 @@ pub(crate) struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `kill -9`, and a restart.
+    /// `kill -9`, and a restart: its guardian releases the addresses.
     Kill,
+    /// `kill -9` of the guardian: the host gets itself another one.
+    KillGuardian,
+    /// `kill -9` of both, and a restart: only the lease releases the addresses.
+    KillBoth,
     /// SIGTERM, and a restart.
     Stop,
     /// SIGSTOP and SIGCONT.
     Pause,
+    /// The same, for longer than a lease lasts.
+    Hang,
     /// The cable is pulled.
     Unplug,
     /// A cut behind the next switch.
@@ -32,22 +38,32 @@ pub(crate) enum Kind {
     Mute,
     /// Another program deletes a virtual address from whoever has it.
     DeleteAddress,
+    /// Another program deletes all addresses of the interface but the link-local ones, and puts those back that were not
+    /// virtual.
+    Flush,
     /// The interface is taken away and made anew.
     Recreate,
+    /// The interface gets another name, and then its own again.
+    Rename,
     /// Malformed packets, as fast as they go.
     Flood,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 15] = [
     Kind::Kill,
+    Kind::KillGuardian,
+    Kind::KillBoth,
     Kind::Stop,
     Kind::Pause,
+    Kind::Hang,
     Kind::Unplug,
     Kind::Partition,
     Kind::Deafen,
     Kind::Mute,
     Kind::DeleteAddress,
+    Kind::Flush,
     Kind::Recreate,
+    Kind::Rename,
     Kind::Flood,
 ];
 
@@ -55,7 +71,9 @@ impl Fault {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let kind = KINDS.get(random.below(KINDS.len())).copied().unwrap_or(Kind::Kill);
         let millis = u64::try_from(random.below(2000)).unwrap_or_default();
-        Self { kind, host: random.below(super::world::HOSTS.len()), lasts: Duration::from_millis(millis) }
+        // A lease is at most 2 s at intervals far below one, and the kernel looks for those that ended now and then.
+        let least = if kind == Kind::Hang { Duration::from_secs(3) } else { Duration::ZERO };
+        Self { kind, host: random.below(super::world::HOSTS.len()), lasts: least + Duration::from_millis(millis) }
     }
 }
 
@@ -63,14 +81,19 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             Kind::Kill => "killed",
+            Kind::KillGuardian => "loses its guardian, which is looked at",
+            Kind::KillBoth => "killed with its guardian",
             Kind::Stop => "stopped in order",
             Kind::Pause => "paused",
+            Kind::Hang => "hangs",
             Kind::Unplug => "unplugged",
             Kind::Partition => "cut off",
             Kind::Deafen => "deaf",
             Kind::Mute => "mute",
-            Kind::DeleteAddress => "has an address deleted",
+            Kind::DeleteAddress => "and all others have an address deleted, if they have it, which is looked at",
+            Kind::Flush => "is without addresses",
             Kind::Recreate => "gets a new interface",
+            Kind::Rename => "has its interface renamed",
             Kind::Flood => "flooded",
         };
         let name = super::world::HOSTS.get(self.host).map_or("?", |(name, _)| name);

@@ -1,11 +1,16 @@
-//! What runs on each host: virtual routers, until SIGTERM.
+//! What runs on each host: virtual routers under a guardian, until SIGTERM.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use vrrp_core::{Interval, Priority, VirtualAddr, Vrid};
-use vrrp_net::{Driver, RouterConfig};
+use anyhow::Context;
+use vrrp_core::{Addressing, Interval, Priority, VirtualAddr, Vrid};
+use vrrp_net::{Driver, DriverEvent, Guardian, RouterConfig, VirtualMac};
+
+/// Before the process number of a guardian, in what is said.
+pub(crate) const GUARDED_BY: &str = "guarded by process ";
 
 /// As [`World`](super::world::World) starts it.
 #[derive(clap::Args)]
@@ -14,7 +19,7 @@ pub(crate) struct Arguments {
     priority: u64,
     #[arg(long)]
     interval: u64,
-    /// Addresses of one virtual router, separated by commas
+    /// A virtual router, in words with commas between them: addresses, `mac` for a MAC address of its own, `peer=ADDRESS`
     #[arg(long)]
     router: Vec<String>,
 }
@@ -25,23 +30,46 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&stopped))?;
     }
     let mut driver = Driver::new()?;
-    for (vrid, addresses) in (51_u8..).zip(&arguments.router) {
-        let addresses = addresses.split(',').map(str::parse::<VirtualAddr>).collect::<Result<Vec<_>, _>>()?;
-        driver.add(
-            RouterConfig::new("eth0", Vrid::new(vrid)?, addresses)
-                .with_priority(Priority::try_from(arguments.priority)?)
-                .with_interval(Interval::from_centiseconds(arguments.interval)?),
-        )?;
+    guard(&mut driver)?;
+    for (vrid, words) in (51_u8..).zip(&arguments.router) {
+        driver.add(config(arguments, vrid, words)?)?;
     }
     while !stopped.load(Ordering::Relaxed) {
         // A signal ends the wait early; one that comes just before it is seen after this long.
         driver.wait(Some(Duration::from_millis(100)))?;
-        for event in driver.process()? {
-            eprintln!("{:?} {event}", vrrp_net::now());
+        let events = driver.process()?;
+        for event in &events {
+            let of = event.router().and_then(|id| driver.config(id)).map_or(0, |config| config.vrid().get());
+            eprintln!("{:?} {of}: {event}", vrrp_net::now());
+        }
+        if events.iter().any(|event| matches!(event, DriverEvent::GuardianLost)) {
+            guard(&mut driver)?;
         }
     }
     for event in driver.shutdown()? {
         eprintln!("{event}");
     }
     Ok(())
+}
+
+fn guard(driver: &mut Driver) -> anyhow::Result<()> {
+    let guardian = Guardian::spawn()?;
+    eprintln!("{GUARDED_BY}{}", guardian.process_id());
+    Ok(driver.set_guardian(guardian)?)
+}
+
+fn config(arguments: &Arguments, vrid: u8, words: &str) -> anyhow::Result<RouterConfig> {
+    let (mut addresses, mut peers, mut virtual_mac) = (Vec::<VirtualAddr>::new(), Vec::<IpAddr>::new(), false);
+    for word in words.split(',') {
+        match word.strip_prefix("peer=") {
+            Some(peer) => peers.push(peer.parse().with_context(|| format!("{peer:?} is no address"))?),
+            None if word == "mac" => virtual_mac = true,
+            None => addresses.push(word.parse()?),
+        }
+    }
+    let config = RouterConfig::new("eth0", Vrid::new(vrid)?, addresses)
+        .with_priority(Priority::try_from(arguments.priority)?)
+        .with_interval(Interval::from_centiseconds(arguments.interval)?);
+    let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
+    Ok(if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config })
 }
