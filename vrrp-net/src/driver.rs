@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use vrrp_core::track::Tracked;
 use vrrp_core::{
-    After, ConfigError, Event, Fault, GroupId, IfIndex, Instant, Params, Priority, RouterId, VirtualRouterConfig,
-    VrrpRouter,
+    After, ConfigError, Event, Fault, GroupId, IfIndex, Instant, Params, Priority, RouterId, State,
+    VirtualRouterConfig, VrrpRouter,
 };
 
 use self::announce::Announcing;
@@ -337,7 +337,11 @@ impl Driver {
 
     /// Whether no virtual router takes part in an election, and nothing is left to be done on the host.
     pub fn is_idle(&self) -> bool {
-        let is_out = |id| self.router.state(id).is_none_or(|state| state == vrrp_core::State::new());
+        let is_out = |id| match self.router.state(id) {
+            Some(State::Initialize(initialize)) => !initialize.started,
+            Some(State::Backup(_) | State::Claimant(_) | State::Active(_)) => false,
+            None => true,
+        };
         self.busy.is_empty() && self.router.ids().all(is_out)
     }
 
