@@ -3,15 +3,25 @@
 use std::fmt;
 use std::time::Duration;
 
-/// One fault, from its beginning to its end.
+use super::world::HOSTS;
+
+/// One round: what happens at the same time, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct Round {
+    /// One fault, or two of different hosts.
+    pub(crate) faults: Vec<Fault>,
+    /// From the first one's beginning to its end.
+    pub(crate) lasts: Duration,
+}
+
+/// What happens to one host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// What happens.
     pub(crate) kind: Kind,
-    /// To which host.
+    /// Which host.
     pub(crate) host: usize,
-    /// How long it lasts.
-    pub(crate) lasts: Duration,
+    /// Picks an address, where one is needed.
+    pub(crate) pick: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +55,7 @@ pub(crate) enum Kind {
     Recreate,
     /// The interface gets another name, and then its own again.
     Rename,
-    /// Malformed packets, as fast as they go.
+    /// Malformed packets for everybody, as fast as they go.
     Flood,
 }
 
@@ -67,13 +77,35 @@ const KINDS: [Kind; 15] = [
     Kind::Flood,
 ];
 
-impl Fault {
+impl Round {
+    /// The next round; what is drawn depends on nothing else.
     pub(crate) fn draw(random: &mut Random) -> Self {
-        let kind = KINDS.get(random.below(KINDS.len())).copied().unwrap_or(Kind::Kill);
+        let first = Fault::draw(random);
+        let mut faults = vec![first];
+        let second = Fault::draw(random);
+        // One round in four has two, which leaves one host without.
+        if random.below(4) == 0 && second.host != first.host {
+            faults.push(second);
+        }
         let millis = u64::try_from(random.below(2000)).unwrap_or_default();
-        // A lease is at most 2 s at intervals far below one, and the kernel looks for those that ended now and then.
-        let least = if kind == Kind::Hang { Duration::from_secs(3) } else { Duration::ZERO };
-        Self { kind, host: random.below(super::world::HOSTS.len()), lasts: least + Duration::from_millis(millis) }
+        // A lease is 2 s at intervals far below one, and the kernel looks for those that ended now and then.
+        let hangs = faults.iter().any(|fault| fault.kind == Kind::Hang);
+        let least = if hangs { Duration::from_secs(3) } else { Duration::ZERO };
+        Self { faults, lasts: least + Duration::from_millis(millis) }
+    }
+}
+
+impl Fault {
+    fn draw(random: &mut Random) -> Self {
+        let kind = KINDS.get(random.below(KINDS.len())).copied().unwrap_or(Kind::Kill);
+        Self { kind, host: random.below(HOSTS.len()), pick: random.below(1 << 16) }
+    }
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<String> = self.faults.iter().map(Fault::to_string).collect();
+        write!(f, "{} for {} ms", faults.join(", and "), self.lasts.as_millis())
     }
 }
 
@@ -81,7 +113,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             Kind::Kill => "killed",
-            Kind::KillGuardian => "loses its guardian, which is looked at",
+            Kind::KillGuardian => "loses its guardian",
             Kind::KillBoth => "killed with its guardian",
             Kind::Stop => "stopped in order",
             Kind::Pause => "paused",
@@ -90,14 +122,14 @@ impl fmt::Display for Fault {
             Kind::Partition => "cut off",
             Kind::Deafen => "deaf",
             Kind::Mute => "mute",
-            Kind::DeleteAddress => "and all others have an address deleted, if they have it, which is looked at",
-            Kind::Flush => "is without addresses",
+            Kind::DeleteAddress => return write!(f, "address {} deleted", self.pick % super::world::address_count()),
+            Kind::Flush => "without addresses",
             Kind::Recreate => "gets a new interface",
             Kind::Rename => "has its interface renamed",
-            Kind::Flood => "flooded",
+            Kind::Flood => return f.write_str("a flood"),
         };
-        let name = super::world::HOSTS.get(self.host).map_or("?", |(name, _)| name);
-        write!(f, "{name} {what} for {} ms", self.lasts.as_millis())
+        let name = HOSTS.get(self.host).map_or("?", |(name, _)| name);
+        write!(f, "{name} {what}")
     }
 }
 
@@ -121,5 +153,31 @@ impl Random {
     /// A number from 0 to `bound` - 1.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() >> 33).unwrap_or_default() % bound.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_always_the_same_sequence_of_faults() {
+        let sequence = |seed| {
+            let mut random = Random::new(seed);
+            (0..200).map(|_| Round::draw(&mut random).to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(sequence(7), sequence(7));
+        assert_ne!(sequence(7), sequence(8));
+    }
+
+    #[test]
+    fn every_kind_of_fault_happens_and_one_host_is_always_left_alone() {
+        let mut random = Random::new(1);
+        let rounds: Vec<Round> = (0..500).map(|_| Round::draw(&mut random)).collect();
+        let has = |kind| rounds.iter().any(|round| round.faults.iter().any(|fault| fault.kind == kind));
+        assert!(KINDS.into_iter().all(has));
+        assert!(rounds.iter().any(|round| round.faults.len() == 2));
+        let hit = |round: &Round| round.faults.iter().map(|fault| fault.host).collect::<std::collections::BTreeSet<_>>();
+        assert!(rounds.iter().all(|round| hit(round).len() == round.faults.len() && round.faults.len() < HOSTS.len()));
     }
 }

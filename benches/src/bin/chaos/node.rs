@@ -9,9 +9,6 @@ use anyhow::Context;
 use vrrp_core::{Addressing, Interval, Priority, VirtualAddr, Vrid};
 use vrrp_net::{Driver, DriverEvent, Guardian, RouterConfig, VirtualMac};
 
-/// Before the process number of a guardian, in what is said.
-pub(crate) const GUARDED_BY: &str = "guarded by process ";
-
 /// As [`World`](super::world::World) starts it.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -31,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut driver = Driver::new()?;
     guard(&mut driver)?;
-    for (vrid, words) in (51_u8..).zip(&arguments.router) {
+    for (vrid, words) in (super::world::FIRST_VRID..).zip(&arguments.router) {
         driver.add(config(arguments, vrid, words)?)?;
     }
     while !stopped.load(Ordering::Relaxed) {
@@ -53,9 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn guard(driver: &mut Driver) -> anyhow::Result<()> {
-    let guardian = Guardian::spawn()?;
-    eprintln!("{GUARDED_BY}{}", guardian.process_id());
-    Ok(driver.set_guardian(guardian)?)
+    Ok(driver.set_guardian(Guardian::spawn()?)?)
 }
 
 fn config(arguments: &Arguments, vrid: u8, words: &str) -> anyhow::Result<RouterConfig> {
