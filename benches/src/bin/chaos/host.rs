@@ -24,7 +24,7 @@ pub(crate) struct Node {
     pub(crate) process: Option<Process>,
     priority: u8,
     interval: u64,
-    addresses: Vec<String>,
+    addresses: [String; 3],
     /// The virtual routers, as the process is told of them.
     routers: Vec<String>,
     log: Arc<Mutex<Vec<String>>>,
@@ -41,7 +41,7 @@ impl Node {
         interval: u64,
         verbose: bool,
     ) -> anyhow::Result<Self> {
-        let addresses = vec![format!("192.0.2.{number}/24"), format!("2001:db8::{number}/64")];
+        let addresses = [format!("192.0.2.{number}/24"), format!("2001:db8::{number}/64"), format!("fe80::{number}/64")];
         let cable = attach(&host, lan, &addresses)?;
         let routers = ROUTERS.iter().map(|router| router.words(number)).collect();
         let log = Arc::default();

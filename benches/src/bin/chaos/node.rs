@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     priority: u64,
     #[arg(long)]
     interval: u64,
-    /// A virtual router, in words with commas between them: addresses, `mac` for a MAC address of its own, `peer=ADDRESS`
+    /// A virtual router, in words with commas between them: addresses, `mac` for a MAC address of its own, `peer=ADDRESS`, `from=ADDRESS`
     #[arg(long)]
     router: Vec<String>,
 }
@@ -55,9 +55,13 @@ fn guard(driver: &mut Driver) -> anyhow::Result<()> {
 
 fn config(arguments: &Arguments, vrid: u8, words: &str) -> anyhow::Result<RouterConfig> {
     let (mut addresses, mut peers, mut virtual_mac) = (Vec::<VirtualAddr>::new(), Vec::<IpAddr>::new(), false);
+    let mut source: Option<IpAddr> = None;
     for word in words.split(',') {
-        match word.strip_prefix("peer=") {
-            Some(peer) => peers.push(peer.parse().with_context(|| format!("{peer:?} is no address"))?),
+        let address = |text: &str| text.parse().with_context(|| format!("{text:?} is no address"));
+        match word.split_once('=') {
+            Some(("peer", peer)) => peers.push(address(peer)?),
+            Some(("from", own)) => source = Some(address(own)?),
+            Some((other, _)) => anyhow::bail!("there is no setting {other:?}"),
             None if word == "mac" => virtual_mac = true,
             None => addresses.push(word.parse()?),
         }
@@ -66,5 +70,6 @@ fn config(arguments: &Arguments, vrid: u8, words: &str) -> anyhow::Result<Router
         .with_priority(Priority::try_from(arguments.priority)?)
         .with_interval(Interval::from_centiseconds(arguments.interval)?);
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
+    let config = source.map_or(config.clone(), |source| config.with_source(source));
     Ok(if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config })
 }

@@ -34,8 +34,8 @@ pub(crate) const ROUTERS: [Router; 6] = [
     Router { addresses: &["192.0.2.110"], virtual_mac: true, peers: None },
     Router { addresses: &["192.0.2.120"], virtual_mac: false, peers: Some("192.0.2.") },
     Router { addresses: &["fe80::5e:100", "2001:db8::100/64"], virtual_mac: false, peers: None },
-    Router { addresses: &["fe80::5e:110", "2001:db8::110"], virtual_mac: true, peers: None },
-    Router { addresses: &["2001:db8::120"], virtual_mac: false, peers: Some("2001:db8::") },
+    Router { addresses: &["fe80::5e:110/64", "2001:db8::110"], virtual_mac: true, peers: None },
+    Router { addresses: &["2001:db8::120"], virtual_mac: false, peers: Some("fe80::") },
 ];
 
 impl Router {
@@ -43,8 +43,10 @@ impl Router {
     pub(crate) fn words(&self, number: usize) -> String {
         let others = (1..=HOSTS.len()).filter(|other| *other != number);
         let peers = self.peers.iter().flat_map(|prefix| others.clone().map(move |other| format!("peer={prefix}{other}")));
+        // The kernel gives it another link-local address too.
+        let source = self.peers.iter().map(|prefix| format!("from={prefix}{number}"));
         let mac = self.virtual_mac.then(|| "mac".to_owned());
-        self.addresses.iter().map(|address| (*address).to_owned()).chain(peers).chain(mac).collect::<Vec<_>>().join(",")
+        self.addresses.iter().map(|address| (*address).to_owned()).chain(peers).chain(source).chain(mac).collect::<Vec<_>>().join(",")
     }
 
     /// The MAC address of its own, if it has one.
