@@ -17,7 +17,7 @@ use vrrp_core::Instant;
 use vrrp_net::ADDRESS_MARK;
 use vrrp_net::lab::{Capture, Host, Interface, Lab, Process};
 
-use self::peer::{Backup, Peer};
+use self::peer::{Backup, MemoryGroup, Peer};
 
 /// Kills an Active again and again, and prints how long it takes until another one has its addresses.
 #[derive(Parser)]
@@ -143,7 +143,7 @@ fn die(
     run: u32,
 ) -> anyhow::Result<(Duration, Duration)> {
     let group = match arguments.death {
-        Death::Oom => Some(peer::MemoryGroup::new()?),
+        Death::Oom => Some(MemoryGroup::new()?),
         Death::Kill | Death::Abort | Death::Segfault => None,
     };
     let mut command = a.command(std::env::current_exe()?);
@@ -166,7 +166,7 @@ fn die(
         let gone = scope.spawn(|| {
             wait("the addresses are gone", || Ok(served(a)? == 0)).map(|()| vrrp_net::now())
         });
-        let died = end(arguments.death, &mut process)?;
+        let died = end(arguments.death, &mut process, group.as_ref())?;
         let gone = gone.join().map_err(|_| anyhow::anyhow!("the look at the addresses ended by itself"))??;
         anyhow::Ok((died, gone))
     })?;
@@ -177,7 +177,7 @@ fn die(
 }
 
 /// Has the process die, and returns when.
-fn end(death: Death, process: &mut Process) -> anyhow::Result<Instant> {
+fn end(death: Death, process: &mut Process, group: Option<&MemoryGroup>) -> anyhow::Result<Instant> {
     use std::io::Write as _;
     let mut commands = process.take_stdin().context("no standard input")?;
     let word = match death {
@@ -191,11 +191,15 @@ fn end(death: Death, process: &mut Process) -> anyhow::Result<Instant> {
         Death::Oom => "oom",
     };
     writeln!(commands, "{word}")?;
-    let asked = vrrp_net::now();
+    let mut at = vrrp_net::now();
+    if let Some(group) = group {
+        // The OOM killer comes at a time of its own, which its counter tells.
+        wait("the OOM killer has come", || group.has_killed())?;
+        at = vrrp_net::now();
+    }
     let status = process.wait(Duration::from_secs(20))?.context("it did not die")?;
     anyhow::ensure!(!status.success(), "it ended with {status}");
-    // The OOM killer comes at a time of its own: the end is when it is seen, which is up to 1 ms late.
-    Ok(if death == Death::Oom { vrrp_net::now() } else { asked })
+    Ok(at)
 }
 
 /// How many virtual addresses a host has; keepalived of this version does not mark its own.

@@ -114,6 +114,13 @@ impl MemoryGroup {
         made.context("no control group with a limit of memory can be made here: an OOM kill would do others harm")
     }
 
+    /// Whether the OOM killer has ended one of them.
+    pub(crate) fn has_killed(&self) -> anyhow::Result<bool> {
+        let read = |name| std::fs::read_to_string(self.path.join(name));
+        let text = read("memory.oom_control").or_else(|_| read("memory.events")).context("read how many were killed")?;
+        Ok(text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0")))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
