@@ -169,6 +169,10 @@ impl Driver {
                 }
                 self.report_usability(now, token);
                 self.update_primary_addresses(now, token);
+                // Unicast is let in by the primary address, which may be known only now.
+                if let Err(error) = self.set_up_sockets(token) {
+                    self.interface_failed(token, error);
+                }
             }
             Err(Error::UnknownInterface { .. }) => self.detach(now, token),
             Err(error) => {

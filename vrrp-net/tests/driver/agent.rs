@@ -72,6 +72,16 @@ impl Agent {
         assert!(self.says(text, 1), "no {text:?} in {:#?}", self.lines());
     }
 
+    /// Whether it has said so up to now.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.lines().iter().any(|line| line.contains(text))
+    }
+
+    /// Whether more than `count` lines up to now contain it.
+    pub(crate) fn says_more_than(&self, text: &str, count: usize) -> bool {
+        self.lines().iter().filter(|line| line.contains(text)).count() > count
+    }
+
     pub(crate) fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -141,6 +151,10 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
         "confirm" => thread.with(move |driver| driver.confirm(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "refuse" => thread.with(move |driver| driver.refuse(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "hand-over" => thread.with(move |driver| driver.hand_over(first.unwrap(), After::Stay)).unwrap().unwrap(),
+        "priority" => {
+            let priority = Priority::new(words.next().unwrap().parse().unwrap()).unwrap();
+            thread.with(move |driver| driver.set_priority(first.unwrap(), priority)).unwrap().unwrap();
+        }
         "status" => println!("{:?}", thread.with(|driver| driver.status()).unwrap()),
         other => panic!("no command {other:?}"),
     }
