@@ -12,7 +12,7 @@ use super::{ADDRESS_MARK, Driver, SOCKETS_PER_INTERFACE};
 use crate::error::Error;
 use crate::interface::Interface;
 use crate::netlink::{Change, InterfaceAddress, Link};
-use crate::sys;
+use crate::{Announcement, sys};
 
 /// Most netlink messages that are read in one turn.
 const CHANGES_PER_TURN: usize = 256;
@@ -106,6 +106,7 @@ impl Driver {
                 self.report_usability(now, token);
                 if self.interfaces.get(&token).and_then(Interface::mac) != was_at {
                     self.announce_interface(token);
+                    self.announce_sources(token);
                 }
             }
         }
@@ -253,6 +254,7 @@ impl Driver {
         interface.reported_usable = true;
         self.report(now, token, Event::Recovered(Fault::Link));
         self.announce_interface(token);
+        self.announce_sources(token);
     }
 
     /// Gives an event to every virtual router of an interface.
@@ -286,6 +288,29 @@ impl Driver {
             if let Some(managed) = self.managed.get_mut(&id) {
                 managed.rearm = true;
             }
+            self.announce_source(token, id);
+        }
+    }
+
+    /// Tells the link where the own addresses are that unicast peers send to.
+    fn announce_sources(&self, token: u64) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        interface.routers.iter().for_each(|id| self.announce_source(token, *id));
+    }
+
+    /// The same for one virtual router. Its peers remember the MAC address that was there before, of an interface that has
+    /// been replaced, for many seconds: so long it would hear none of them and claim the role beside another one.
+    fn announce_source(&self, token: u64, id: RouterId) {
+        let (Some(interface), Some(managed)) = (self.interfaces.get(&token), self.managed.get(&id)) else { return };
+        let primary = self.router.params(id).and_then(|params| params.primary_address());
+        if let (true, Some(index), Some(mac), Some(address)) = (
+            interface.is_usable() && managed.config.addressing.is_unicast(),
+            interface.index(),
+            interface.mac(),
+            managed.config.source.or(primary),
+        ) {
+            // One that is lost costs what it cost without.
+            let _ = self.link_socket.announce([Announcement::new(index, mac, address)]);
         }
     }
 }

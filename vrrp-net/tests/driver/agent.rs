@@ -10,7 +10,7 @@ use vrrp_net::lab::{Host, Process};
 use vrrp_net::tracking::{Source, TrackedInterface};
 use vrrp_net::vrrp_core::track::Impact;
 use vrrp_net::vrrp_core::{
-    Addressing, After, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
+    Addressing, After, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid, Yield,
 };
 use vrrp_net::{Address, Driver, DriverEvent, DriverThread, Guardian, RouterConfig, ThreadOptions, VirtualMac};
 
@@ -166,6 +166,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut interface, mut vrid, mut priority, mut interval) = ("eth0", 51, 100, 100);
     let (mut excluded, mut gate, mut preempt) = (0, None, Preempt::Immediately);
     let (mut peers, mut virtual_mac, mut tracking, mut version) = (Vec::new(), false, Vec::new(), None);
+    let mut yield_when = Yield::Auto;
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -182,6 +183,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
                 tracking.push(Source::Interface(TrackedInterface { name: name.to_owned(), impact, inverted: false }));
             }
             Some(("version", "2")) => version = Some(Version::V2),
+            Some(("yield", "degraded")) => yield_when = Yield::WhenDegraded,
             Some(("preempt", "never")) => preempt = Preempt::Never,
             Some(other) => panic!("no setting {other:?}"),
         }
@@ -190,6 +192,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         .with_priority(Priority::new(priority).unwrap())
         .with_interval(Interval::from_centiseconds(interval).unwrap())
         .with_preempt(preempt)
+        .with_yield(yield_when)
         .with_tracking(tracking);
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
     let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };

@@ -38,7 +38,7 @@ fn scenario_74_one_that_is_degraded_yields_at_once_and_takes_back_once_it_is_wel
     let Some(net) = Pair::new() else { return };
     add_uplink(&net);
     let mut a = Agent::start(&net.a);
-    a.tell("add 192.0.2.100 priority=150 track=up0");
+    a.tell("add 192.0.2.100 priority=150 yield=degraded track=up0");
     a.expect("-> Active");
     let mut b = Agent::start(&net.b);
     b.tell("add 192.0.2.100 priority=100");

@@ -102,11 +102,12 @@ fn scenario_44_an_interface_that_is_made_anew_unseen_hears_unicast_peers() {
     let mut b = Agent::start(&net.b);
     b.tell("add 192.0.2.100 interval=10 peer=192.0.2.1");
     b.expect("Initialize -> Backup");
+    net.a0.delete().unwrap();
+    a.expect("Active -> Initialize: the interface is down");
+    b.expect("Backup -> Active");
     // By the time it reads of the new interface, that has its address already.
     a.process().stop().unwrap();
-    net.a0.delete().unwrap();
     let _a0 = net.a.attach(&net.lan, "eth0", &["192.0.2.1/24"]).unwrap();
-    b.expect("Backup -> Active");
     a.process().resume().unwrap();
     assert!(a.says("Initialize -> Backup", 2), "{:#?}", a.lines());
     std::thread::sleep(Duration::from_secs(1));

@@ -71,9 +71,7 @@ fn scenario_05_an_orderly_stop_removes_the_address_before_it_resigns() {
     // Skew_Time is 609 ms; far below Active_Down_Interval, which is 3.6 s.
     assert!(successor.since(resigned) < Duration::from_secs(2), "{:?}", successor.since(resigned));
     let gone = monitor.read(100).unwrap();
-    let is_vip = |change: &vrrp_net::netlink::Change| {
-        matches!(change, vrrp_net::netlink::Change::AddressRemoved(address) if address.address == VIP)
-    };
+    let is_vip = |change: &vrrp_net::netlink::Change| matches!(change, vrrp_net::netlink::Change::AddressRemoved(address) if address.address == VIP);
     assert!(gone.iter().any(is_vip), "{gone:?}");
     b.stop();
 }

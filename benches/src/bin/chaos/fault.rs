@@ -177,7 +177,8 @@ mod tests {
         let has = |kind| rounds.iter().any(|round| round.faults.iter().any(|fault| fault.kind == kind));
         assert!(KINDS.into_iter().all(has));
         assert!(rounds.iter().any(|round| round.faults.len() == 2));
-        let hit = |round: &Round| round.faults.iter().map(|fault| fault.host).collect::<std::collections::BTreeSet<_>>();
+        let hit =
+            |round: &Round| round.faults.iter().map(|fault| fault.host).collect::<std::collections::BTreeSet<_>>();
         assert!(rounds.iter().all(|round| hit(round).len() == round.faults.len() && round.faults.len() < HOSTS.len()));
     }
 }

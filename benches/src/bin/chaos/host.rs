@@ -41,12 +41,12 @@ impl Node {
         interval: u64,
         verbose: bool,
     ) -> anyhow::Result<Self> {
-        let addresses = [format!("192.0.2.{number}/24"), format!("2001:db8::{number}/64"), format!("fe80::{number}/64")];
+        let addresses =
+            [format!("192.0.2.{number}/24"), format!("2001:db8::{number}/64"), format!("fe80::{number}/64")];
         let cable = attach(&host, lan, &addresses)?;
         let routers = ROUTERS.iter().map(|router| router.words(number)).collect();
         let log = Arc::default();
-        let mut node =
-            Self { name, host, cable, process: None, priority, interval, addresses, routers, log, verbose };
+        let mut node = Self { name, host, cable, process: None, priority, interval, addresses, routers, log, verbose };
         node.start()?;
         Ok(node)
     }

@@ -42,11 +42,19 @@ impl Router {
     /// As the process on the host of this number is told of it.
     pub(crate) fn words(&self, number: usize) -> String {
         let others = (1..=HOSTS.len()).filter(|other| *other != number);
-        let peers = self.peers.iter().flat_map(|prefix| others.clone().map(move |other| format!("peer={prefix}{other}")));
+        let peers =
+            self.peers.iter().flat_map(|prefix| others.clone().map(move |other| format!("peer={prefix}{other}")));
         // The kernel gives it another link-local address too.
         let source = self.peers.iter().map(|prefix| format!("from={prefix}{number}"));
         let mac = self.virtual_mac.then(|| "mac".to_owned());
-        self.addresses.iter().map(|address| (*address).to_owned()).chain(peers).chain(source).chain(mac).collect::<Vec<_>>().join(",")
+        self.addresses
+            .iter()
+            .map(|address| (*address).to_owned())
+            .chain(peers)
+            .chain(source)
+            .chain(mac)
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     /// The MAC address of its own, if it has one.
@@ -59,9 +67,10 @@ impl Router {
 /// Every address that is to be on one host, and the place of its virtual router.
 pub(crate) fn addresses() -> impl Iterator<Item = (usize, IpAddr)> {
     let bare = |text: &str| text.split('/').next().and_then(|text| text.parse().ok());
-    ROUTERS.iter().enumerate().flat_map(move |(number, router)| {
-        router.addresses.iter().filter_map(move |text| Some((number, bare(text)?)))
-    })
+    ROUTERS
+        .iter()
+        .enumerate()
+        .flat_map(move |(number, router)| router.addresses.iter().filter_map(move |text| Some((number, bare(text)?))))
 }
 
 pub(crate) fn address_count() -> usize {

@@ -163,9 +163,7 @@ fn die(
     let capture = interface.capture()?;
     let (died, gone) = std::thread::scope(|scope| {
         // Beside the end itself, which may return only when the kernel has taken the process apart.
-        let gone = scope.spawn(|| {
-            wait("the addresses are gone", || Ok(served(a)? == 0)).map(|()| vrrp_net::now())
-        });
+        let gone = scope.spawn(|| wait("the addresses are gone", || Ok(served(a)? == 0)).map(|()| vrrp_net::now()));
         let died = end(arguments.death, &mut process, group.as_ref())?;
         let gone = gone.join().map_err(|_| anyhow::anyhow!("the look at the addresses ended by itself"))??;
         anyhow::Ok((died, gone))
@@ -205,7 +203,8 @@ fn end(death: Death, process: &mut Process, group: Option<&MemoryGroup>) -> anyh
 /// How many virtual addresses a host has; keepalived of this version does not mark its own.
 fn served(host: &Host) -> anyhow::Result<usize> {
     let addresses = host.addresses()?;
-    let is_virtual = |address: &std::net::IpAddr| matches!(address, std::net::IpAddr::V4(v4) if v4.octets()[..2] == [198, 18]);
+    let is_virtual =
+        |address: &std::net::IpAddr| matches!(address, std::net::IpAddr::V4(v4) if v4.octets()[..2] == [198, 18]);
     Ok(addresses.iter().filter(|it| it.protocol == Some(ADDRESS_MARK) || is_virtual(&it.address)).count())
 }
 

@@ -117,7 +117,8 @@ impl MemoryGroup {
     /// Whether the OOM killer has ended one of them.
     pub(crate) fn has_killed(&self) -> anyhow::Result<bool> {
         let read = |name| std::fs::read_to_string(self.path.join(name));
-        let text = read("memory.oom_control").or_else(|_| read("memory.events")).context("read how many were killed")?;
+        let text =
+            read("memory.oom_control").or_else(|_| read("memory.events")).context("read how many were killed")?;
         Ok(text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0")))
     }
 
