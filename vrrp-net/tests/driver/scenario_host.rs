@@ -118,6 +118,21 @@ fn scenario_44_an_interface_that_is_made_anew_unseen_hears_unicast_peers() {
 }
 
 #[test]
+fn scenario_44_an_interface_that_goes_with_its_virtual_mac_takes_the_addresses_along_in_silence() {
+    let Some(net) = Pair::new() else { return };
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 interval=10 mac=virtual");
+    a.expect("-> Active");
+    net.a0.delete().unwrap();
+    a.expect("Active -> Initialize: the interface is down");
+    // What follows from it has been done by the time of the next change.
+    net.a.attach(&net.lan, "eth0", &["192.0.2.1/24"]).unwrap();
+    assert!(a.says("Backup -> Active", 2), "{:#?}", a.lines());
+    assert!(!a.has_said("no interface"), "{:#?}", a.lines());
+    a.stop();
+}
+
+#[test]
 fn scenario_45_an_interface_that_is_renamed_is_left_at_once() {
     let Some(net) = Pair::new() else { return };
     let (a, b) = elected(&net, "interval=10");

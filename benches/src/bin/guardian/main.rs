@@ -94,16 +94,17 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             peers.iter().map(|peer| (*peer, scope.spawn(move || measure_with(arguments, *peer)))).collect();
         runs.into_iter().map(|(peer, run)| (peer, run.join())).collect::<Vec<_>>()
     });
+    let mut worst = Duration::ZERO;
     for (peer, result) in results {
         let times = result.map_err(|_| anyhow::anyhow!("the runs with {peer} ended by themselves"))?;
         let Times { mut gone, mut taken_over } = times.with_context(|| format!("with {peer} as the Backup"))?;
         let what = format!("{:?}, {} virtual router(s), Backup {peer}", arguments.death, arguments.routers);
         print(&format!("{what}: addresses gone"), &mut gone);
         print(&format!("{what}: Backup Active"), &mut taken_over);
-        let worst = gone.last().max(taken_over.last()).copied().unwrap_or_default();
-        if let Some(limit) = arguments.limit.map(Duration::from_millis) {
-            anyhow::ensure!(worst <= limit, "{worst:?} is more than {limit:?}");
-        }
+        worst = gone.into_iter().chain(taken_over).fold(worst, Duration::max);
+    }
+    if let Some(limit) = arguments.limit.map(Duration::from_millis) {
+        anyhow::ensure!(worst <= limit, "{worst:?} is more than {limit:?}");
     }
     Ok(())
 }
