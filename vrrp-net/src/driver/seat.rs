@@ -181,8 +181,11 @@ impl Driver {
             return;
         }
         managed.raised = up;
-        if let Err(error) = virtual_mac.set_up(up) {
-            self.events.push(super::DriverEvent::AddressRefused { router: id, error });
+        match virtual_mac.set_up(up) {
+            Ok(()) => {}
+            // It went with its parent, of which the router has been told.
+            Err(Error::UnknownInterface { .. }) if !up => {}
+            Err(error) => self.events.push(super::DriverEvent::AddressRefused { router: id, error }),
         }
     }
 }
