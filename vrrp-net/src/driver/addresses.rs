@@ -275,7 +275,8 @@ impl Driver {
         let Some(managed) = self.managed.get_mut(&id) else { return };
         let address = todo.place.address.address();
         match (todo.purpose, result) {
-            (Purpose::Remove, Ok(())) => {}
+            // An interface that is gone has taken its addresses along.
+            (Purpose::Remove, Ok(()) | Err(Error::UnknownInterface { .. })) => {}
             (Purpose::Remove, Err(error)) => self.events.push(DriverEvent::AddressRefused { router: id, error }),
             // A refusal before has undone all of it.
             (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet | Purpose::Return, _)

@@ -212,11 +212,16 @@ impl Driver {
             return;
         }
         managed.raised = up;
-        if let Err(error) = virtual_mac.set_up(up) {
-            self.events.push(super::DriverEvent::AddressRefused { router: id, error });
-            if up {
-                // On an interface that is down the addresses would answer nobody.
-                self.give_up_addresses(crate::now(), id);
+        match virtual_mac.set_up(up) {
+            Ok(()) => {}
+            // It went with its parent, of which the router has been told.
+            Err(Error::UnknownInterface { .. }) if !up => {}
+            Err(error) => {
+                self.events.push(super::DriverEvent::AddressRefused { router: id, error });
+                if up {
+                    // On an interface that is down the addresses would answer nobody.
+                    self.give_up_addresses(crate::now(), id);
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use vrrp_net::netlink::{Label, Scope};
 use vrrp_net::tracking::{Source, TrackedInterface};
 use vrrp_net::vrrp_core::track::Impact;
 use vrrp_net::vrrp_core::{
-    Addressing, After, Family, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
+    Addressing, After, Family, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid, Yield,
 };
 use vrrp_net::{
     Address, Descriptors, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac,
@@ -101,6 +101,16 @@ impl Agent {
 
     pub(crate) fn expect(&self, text: &str) {
         assert!(self.says(text, 1), "no {text:?} in {:#?}", self.lines());
+    }
+
+    /// Whether it has said so up to now.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.lines().iter().any(|line| line.contains(text))
+    }
+
+    /// Whether more than `count` lines up to now contain it.
+    pub(crate) fn says_more_than(&self, text: &str, count: usize) -> bool {
+        self.lines().iter().filter(|line| line.contains(text)).count() > count
     }
 
     pub(crate) fn process(&mut self) -> &mut Process {
@@ -259,6 +269,10 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
             let status = thread.with(|driver| driver.status()).unwrap();
             println!("json: {}", serde_json::to_string(&status).unwrap());
         }
+        "priority" => {
+            let priority = Priority::new(words.next().unwrap().parse().unwrap()).unwrap();
+            thread.with(move |driver| driver.set_priority(first.unwrap(), priority)).unwrap().unwrap();
+        }
         "status" => println!("{:?}", thread.with(|driver| driver.status()).unwrap()),
         other => panic!("no command {other:?}"),
     }
@@ -275,6 +289,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let mut elsewhere: Vec<Address> = Vec::new();
     #[cfg(feature = "auth-hmac")]
     let mut keys = None;
+    let mut yield_when = Yield::Auto;
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -304,6 +319,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             #[cfg(feature = "auth-hmac")]
             Some(("keys", list)) => keys = Some(list),
             Some(("version", "2")) => version = Some(Version::V2),
+            Some(("yield", "degraded")) => yield_when = Yield::WhenDegraded,
             Some(("preempt", "never")) => preempt = Preempt::Never,
             Some(other) => panic!("no setting {other:?}"),
         }
@@ -317,6 +333,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         .with_priority(Priority::new(priority).unwrap())
         .with_interval(Interval::from_centiseconds(interval).unwrap())
         .with_preempt(preempt)
+        .with_yield(yield_when)
         .with_tracking(tracking);
     let family = addresses.first().map(|address| address.family());
     let config = family.map_or(config.clone(), |family| config.clone().with_version(Version::V3(family)));
