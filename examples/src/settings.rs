@@ -91,7 +91,7 @@ pub struct Router {
     pub unicast_peers: Vec<Peer>,
 
     /// The unicast peers are behind routers: take advertisements of at least this TTL, instead of 255 alone
-    #[arg(long, value_name = "TTL", requires = "unicast_peers")]
+    #[arg(long, value_name = "TTL")]
     pub least_ttl: Option<u8>,
 
     /// Address to advertise from [default: the interface's first; over IPv6 a link-local one]
@@ -104,7 +104,7 @@ pub struct Router {
     pub virtual_mac: bool,
 
     /// Name of that interface [default: vrrp.ID or vrrp6.ID]
-    #[arg(long, value_name = "NAME", requires = "virtual_mac")]
+    #[arg(long, value_name = "NAME")]
     pub virtual_mac_name: Option<String>,
 
     /// Another interface that counts: NAME [weight NUMBER] [reverse]. Without a weight, leave the election while it is down
@@ -129,12 +129,12 @@ pub struct Router {
     pub hmac_key_file: Option<PathBuf>,
 
     /// Number of that secret, 1..=255, the same on all hosts [default: 1]
-    #[arg(long, value_name = "ID", requires = "hmac_key_file")]
+    #[arg(long, value_name = "ID")]
     pub hmac_key_id: Option<u64>,
 
     /// What of advertisements without a signature: enforce drops them, permissive and receive-only (which does not sign
     /// itself) accept them [default: enforce]
-    #[arg(long, value_name = "MODE", requires = "hmac_key_file", value_parser = word::<hmac::Mode>)]
+    #[arg(long, value_name = "MODE", value_parser = word::<hmac::Mode>)]
     pub hmac_mode: Option<hmac::Mode>,
 
     /// How the hosts on the link are told where the addresses are; a table in a file.
@@ -229,12 +229,20 @@ impl Router {
         if let Some(Peer(source)) = self.source {
             config = config.with_source(source);
         }
+        anyhow::ensure!(
+            self.virtual_mac || self.virtual_mac_name.is_none(),
+            "virtual-mac-name is for a virtual MAC address: give virtual-mac too, or leave it out"
+        );
         if self.virtual_mac {
             config = config.with_virtual_mac(self.virtual_mac_name.as_ref().map(VirtualMac::named).unwrap_or_default());
         }
         if let Some(password) = &self.auth_pass {
             config = config.with_authentication(Authentication::SimpleText(Password::new(password)?));
         }
+        anyhow::ensure!(
+            self.hmac_key_file.is_some() || (self.hmac_key_id.is_none() && self.hmac_mode.is_none()),
+            "hmac-key-id and hmac-mode are for signatures: give hmac-key-file too, or leave them out"
+        );
         if let Some(path) = &self.hmac_key_file {
             config = config.with_hmac(self.hmac(path, interval)?);
         }
@@ -367,6 +375,8 @@ mod tests {
         assert!(router("vrid = 1\nprio = 4").contains("unknown field `prio`"));
         assert!(router("vrid = 1\nversion = 2\nauth-pass = \"longer than 8\"").contains("8"));
         assert!(router("vrid = 1\nleast-ttl = 250").contains("give unicast-peers"));
+        assert!(router("vrid = 1\nvirtual-mac-name = \"vip0\"").contains("give virtual-mac"));
+        assert!(router("vrid = 1\nhmac-key-id = 1").contains("give hmac-key-file"));
         assert!(router("vrid = 1\nhmac-key-file = \"/none\"").contains("cannot read /none"));
         assert!(router("vrid = 1\nhmac-mode = \"some\"").contains("enforce"));
         assert!(router("vrid = 1\nannounce = { repeats = 1 }").contains("unknown field `repeats`"));

@@ -32,7 +32,7 @@ fn an_impossible_value_is_named_with_what_would_be_right() {
         (&["--lease", "1.5"], 2, &["1.5", "auto, off or whole seconds"]),
         (&["--unicast-peer", "peer"], 2, &["peer", "not an address"]),
         (&["--unicast-peer", "fe80::2"], 1, &["fe80::2", "IPv4"]),
-        (&["--least-ttl", "250"], 2, &["--unicast-peer"]),
+        (&["--least-ttl", "250"], 1, &["least-ttl", "unicast-peers"]),
         (&["--track-interface", "eth1 weight 300"], 2, &["300", "-253..=253"]),
         (&["--hmac-key-file", "/dev/null"], 1, &["/dev/null", "32 to 64"]),
         (&["--checksum", "none"], 2, &["none", "auto", "message_only", "pseudo_header"]),
