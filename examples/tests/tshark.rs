@@ -70,7 +70,7 @@ fn decodes(wanted: &Wanted) {
     let mut node = Node::start(&host, common.split(' ').chain(wanted.arguments.split(' ')));
     let has_advertised = || adverts(&capture.frames()).len() >= 3 && announcements(&capture.frames()).len() >= 2;
     assert!(wait_until(PATIENCE, has_advertised), "too few frames: {:#?}", node.log().lines());
-    assert!(node.terminate().success());
+    assert!(node.interrupt().success());
     let has_resigned = || adverts(&capture.frames()).iter().any(|advert| advert.priority == 0);
     assert!(wait_until(PATIENCE, has_resigned), "no priority 0: {:#?}", node.log().lines());
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Clock};
 
+use rustix::process::{Pid, Signal, kill_process};
 use vrrp_net::lab::{Frame, Host, Lab, Process};
 /// The clock of [`Frame::at`].
 pub use vrrp_net::now;
@@ -178,12 +179,23 @@ impl Node {
         self.process.kill().expect("kill vrrpd");
     }
 
-    /// Ask it to end, and wait until it has.
+    /// Ask it to end at once, as Ctrl-C does, and wait until it has.
+    pub fn interrupt(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process number");
+        kill_process(pid, Signal::INT).expect("interrupt vrrpd");
+        self.ended()
+    }
+
+    /// Ask it to hand over and end, and wait until it has.
     pub fn terminate(&mut self) -> ExitStatus {
         self.process.terminate().expect("terminate vrrpd");
+        self.ended()
+    }
+
+    fn ended(&mut self) -> ExitStatus {
         match self.process.wait(PATIENCE).expect("wait for vrrpd") {
             Some(status) => status,
-            None => panic!("vrrpd did not end on SIGTERM: {:#?}", self.log.lines()),
+            None => panic!("vrrpd did not end: {:#?}", self.log.lines()),
         }
     }
 }
