@@ -57,6 +57,13 @@ fn a_killed_process_is_replaced_in_unicast_and_with_a_virtual_mac_too() {
 }
 
 #[test]
+fn a_killed_process_is_replaced_over_ipv6_with_a_virtual_mac_too() {
+    let Some(net) = Pair::new() else { return };
+    // The interface that is made for the virtual MAC address has no address of its own to send from.
+    assert!(takeover(&net, "fe80::5e:100 mac=virtual") < Duration::from_millis(500));
+}
+
+#[test]
 fn a_clean_stop_leaves_the_guardian_nothing_to_say() {
     let Some(net) = Pair::new() else { return };
     let capture = net.lan.capture().unwrap();
