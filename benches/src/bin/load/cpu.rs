@@ -77,9 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn measure(subject: Subject, role: Role, routers: u16, seconds: f64) -> anyhow::Result<Duration> {
     let own = node::Arguments::new(routers);
     let interfaces = u8::try_from(routers.div_ceil(own.on_each))?;
-    // An Active is alone: what its peers do with its packets would be counted as its own time, on these cables.
+    // An Active is alone, on cables that end in nothing: what happens to its packets would be counted as its own time.
     let net = Net::new(if role == Role::Active { 1 } else { 2 }, interfaces)?;
     let host = net.hosts.first().context("no host")?;
+    if role == Role::Active {
+        net.cables.iter().try_for_each(vrrp_net::lab::Interface::cut_silently)?;
+    }
     let feeder = match (role, net.hosts.get(1)) {
         (Role::Backup, Some(other)) => {
             let better = node::Arguments { priority: 200, ..own.clone() };
