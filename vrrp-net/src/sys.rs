@@ -1339,9 +1339,14 @@ impl<'a> Parcel<'a> {
 
     /// A whole frame, Ethernet header included, for a packet socket.
     pub(crate) fn frame(frame: &'a [u8], interface: IfIndex) -> Self {
-        let ethertype = frame.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
+        Self::frame_in_parts(frame, &[], interface)
+    }
+
+    /// As [`frame`](Self::frame), of which `start` has the Ethernet header in it.
+    pub(crate) fn frame_in_parts(start: &'a [u8], rest: &'a [u8], interface: IfIndex) -> Self {
+        let ethertype = start.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
         let address = Address::Link(link_address(interface, ethertype));
-        Self { parts: [frame, &[]], address, ancillary: Ancillary::NONE }
+        Self { parts: [start, rest], address, ancillary: Ancillary::NONE }
     }
 }
 

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use crate::{
-    Action, Actions, Alarm, Cause, Event, Fault, Initialize, Instant, Phase, Priority, Role, State, VirtualRouter, step,
-    sync_group,
+    Action, Actions, Alarm, Cause, Event, Fault, Initialize, Instant, Phase, Priority, Role, State, VirtualRouter,
+    step, sync_group,
 };
 
 use super::{RouterId, VrrpRouter};

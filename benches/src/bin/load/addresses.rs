@@ -44,7 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (subject, (times, gaps)) in Subject::BOTH.into_iter().zip(&results) {
         let (time, gap) = (median(times).context("no rounds")?, gaps.iter().max().context("no rounds")?);
         let (name, ratio) = (subject.name(), time.as_secs_f64() / bare.as_secs_f64());
-        println!("  {name}: {time:.1?} from the first advertisement to the last announcement ({ratio:.2} x), longest gap between advertisements {gap:.1?}");
+        println!(
+            "  {name}: {time:.1?} from the first advertisement to the last announcement ({ratio:.2} x), longest gap between advertisements {gap:.1?}"
+        );
     }
     Ok(())
 }

@@ -30,7 +30,8 @@ pub(crate) fn adverts(frames: &[Frame]) -> Vec<Advert> {
 pub(crate) fn announcements(frames: &[Frame]) -> Vec<(Instant, Ipv4Addr)> {
     let parse = |frame: &Frame| {
         let arp = frame.bytes.get(14..42).filter(|_| frame.bytes.get(12..14) == Some(&[8, 6]))?;
-        let (sender, target): ([u8; 4], [u8; 4]) = (arp.get(14..18)?.try_into().ok()?, arp.get(24..28)?.try_into().ok()?);
+        let (sender, target): ([u8; 4], [u8; 4]) =
+            (arp.get(14..18)?.try_into().ok()?, arp.get(24..28)?.try_into().ok()?);
         (sender == target).then(|| (frame.at, sender.into()))
     };
     frames.iter().filter_map(parse).collect()

@@ -15,7 +15,8 @@ pub(crate) struct Net {
 impl Net {
     pub(crate) fn new(hosts: u8, interfaces: u8) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
-        let switches = (0..interfaces).map(|number| lab.bridge(&format!("lan{number}"))).collect::<Result<Vec<_>, _>>()?;
+        let switches =
+            (0..interfaces).map(|number| lab.bridge(&format!("lan{number}"))).collect::<Result<Vec<_>, _>>()?;
         let mut net = Self { hosts: Vec::new(), switches, cables: Vec::new(), _lab: lab };
         for host in 1..=hosts {
             let place = net._lab.host(&format!("host{host}"))?;
