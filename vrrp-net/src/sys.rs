@@ -68,12 +68,10 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) })
     }
 
-    /// Watch a member that was added with `token` on, or leave it unwatched until further notice.
-    pub(crate) fn set_watched(&self, fd: BorrowedFd<'_>, token: u64, watched: bool) -> io::Result<()> {
-        let events = if watched { libc::EPOLLIN.cast_unsigned() } else { 0 };
-        let mut event = libc::epoll_event { events, u64: token };
-        // SAFETY: `event` is valid for the call, which copies it.
-        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_MOD, fd.as_raw_fd(), &raw mut event) })
+    /// Watch `fd` no more.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: the kernel reads no event when it removes.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut()) })
     }
 
     /// Fill `ready` with the members that are ready now. Returns how many.

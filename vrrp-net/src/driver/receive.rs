@@ -113,7 +113,10 @@ impl Driver {
             }
         }
         if let Some(wakes) = self.intake.count(sys::boottime_now(), read) {
-            self.epoll.set_watched(self.intake.sockets.as_fd(), INTAKE, wakes).map_err(looked)?;
+            // To watch it for nothing would not do: the kernel would still wake us.
+            let sockets = self.intake.sockets.as_fd();
+            let watched = if wakes { self.epoll.add(sockets, INTAKE) } else { self.epoll.remove(sockets) };
+            watched.map_err(looked)?;
         }
         Ok(())
     }

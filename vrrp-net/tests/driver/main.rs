@@ -2,6 +2,7 @@
 
 mod addresses;
 mod agent;
+mod flood;
 mod guarded;
 mod network;
 mod promotion;

@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,4000")]
     routers: Vec<u16>,
     /// How long to measure each time
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// How often
     #[arg(long, default_value_t = 3)]
@@ -30,12 +30,12 @@ pub(crate) struct Arguments {
 
 impl Default for Arguments {
     fn default() -> Self {
-        Self { routers: vec![1000, 4000], seconds: 5.0, rounds: 3, ours_only: false, role: None }
+        Self { routers: vec![1000, 4000], seconds: 4.0, rounds: 3, ours_only: false, role: None }
     }
 }
 
 /// Until the second round of announcements is over.
-const WARM_UP: Duration = Duration::from_secs(9);
+const WARM_UP: Duration = Duration::from_millis(7500);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
