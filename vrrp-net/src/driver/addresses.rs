@@ -35,7 +35,7 @@ const LONGEST_FAULT_HOLD: Duration = Duration::from_secs(600);
 const RENEWAL_ESTIMATE: Duration = Duration::from_micros(10);
 
 /// Renewals may take this part of the time.
-const RENEWAL_SHARE: u32 = 100;
+const RENEWAL_SHARE: u32 = 200;
 
 /// Another program that removes addresses this often in this time is given way to.
 const REMOVALS_ALLOWED: u32 = 5;
