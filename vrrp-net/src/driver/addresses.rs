@@ -35,7 +35,7 @@ const LONGEST_FAULT_HOLD: Duration = Duration::from_secs(600);
 const RENEWAL_ESTIMATE: Duration = Duration::from_micros(10);
 
 /// Renewals may take this part of the time.
-const RENEWAL_SHARE: u32 = 100;
+const RENEWAL_SHARE: u32 = 200;
 
 /// The kernel counts in seconds, and may be so much early.
 const EARLY_EXPIRY: Duration = Duration::from_millis(100);

@@ -45,7 +45,7 @@ impl Driver {
             watch.set_addresses(addresses)?;
             if opened {
                 let token = token + WATCHES + u64::from(family_number(family) == 1);
-                self.epoll.add(watch.as_fd(), token).map_err(|error| Error::io("watch for claims", error))?;
+                self.intake.sockets.add(watch.as_fd(), token).map_err(|error| Error::io("watch for claims", error))?;
             }
         }
         Ok(())

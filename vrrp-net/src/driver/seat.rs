@@ -64,7 +64,7 @@ impl Driver {
             && let Some(socket) = interface.socket(family)
         {
             let token = token + if family_number(family) == 0 { 0 } else { 1 };
-            self.epoll.add(socket.as_fd(), token).map_err(|error| Error::io("watch a VRRP socket", error))?;
+            self.intake.sockets.add(socket.as_fd(), token).map_err(|error| Error::io("watch a VRRP socket", error))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod accept;
 mod addresses;
 mod agent;
+mod flood;
 mod guarded;
 mod interfaces;
 mod leftovers;
