@@ -275,8 +275,9 @@ impl Driver {
         let Some(managed) = self.managed.get_mut(&id) else { return };
         let address = todo.place.address.address();
         match (todo.purpose, result) {
-            // An interface that is gone has taken its addresses along.
-            (Purpose::Remove, Ok(()) | Err(Error::UnknownInterface { .. })) => {}
+            (Purpose::Remove, Ok(())) => {}
+            // An interface that is gone has taken its addresses along. The monitor is about to say so; with it they return.
+            (_, Err(Error::UnknownInterface { .. })) => {}
             (Purpose::Remove, Err(error)) => self.events.push(DriverEvent::AddressRefused { router: id, error }),
             // A refusal before has undone all of it.
             (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet | Purpose::Return, _)

@@ -156,7 +156,8 @@ fn addresses_on_another_interface_return_with_it() {
     assert!(net.a.wait_for_address(other, false, PATIENCE).unwrap());
     ip(&net.a, "link add uplink type veth peer name up1");
     assert!(net.a.wait_for_address(other, true, PATIENCE).unwrap());
-    assert!(!a.lines().iter().any(|line| line.contains("another program") || line.contains("Active ->")));
+    let is_wrong = |line: &String| line.contains("another program") || line.contains("Active ->");
+    assert!(!a.lines().iter().any(is_wrong), "{:#?}", a.lines());
     a.stop();
     assert!(!net.a.has_address(other).unwrap());
 }
