@@ -107,7 +107,7 @@ pub struct Router {
     #[arg(long, value_name = "NAME")]
     pub virtual_mac_name: Option<String>,
 
-    /// Another interface that counts: NAME [weight NUMBER] [reverse]. Without a weight, leave the election while it is down
+    /// Another interface that counts: NAME, then if wanted weight NUMBER, then reverse. Without a weight, leave the election while it is down
     #[arg(long = "track-interface", value_name = "NAME [weight NUMBER]")]
     #[serde(default)]
     pub track_interfaces: Vec<TrackInterface>,
