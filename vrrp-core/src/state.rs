@@ -243,13 +243,3 @@ impl Default for State {
         Self::new()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_state_has_at_most_128_octets() {
-        assert!(size_of::<State>() <= 128, "{}", size_of::<State>());
-    }
-}
