@@ -167,6 +167,20 @@ impl HostView {
         self.stale |= new;
     }
 
+    /// Forget what no source depends on any more.
+    pub fn follow_only<'a>(&mut self, sources: impl IntoIterator<Item = &'a Source>) {
+        let (mut addresses, mut networks) = (BTreeSet::new(), BTreeSet::new());
+        for source in sources {
+            match source {
+                Source::Interface(_) => {}
+                Source::Address(TrackedAddress { address, .. }) => drop(addresses.insert(*address)),
+                Source::Route(TrackedRoute { destination, .. }) => drop(networks.insert(network(*destination))),
+            }
+        }
+        self.addresses.retain(|address, _| addresses.contains(address));
+        self.routes.retain(|network, _| networks.contains(network));
+    }
+
     /// Whether a route is followed, so that the monitor has to [tell of routes](crate::netlink::Monitor::watch_routes).
     pub fn follows_routes(&self) -> bool {
         !self.routes.is_empty()
@@ -183,6 +197,8 @@ impl HostView {
         match change {
             Change::Link(link) => self.note_link(link),
             Change::LinkRemoved { index, .. } => self.forget_link(*index),
+            // It is up or down as it was.
+            Change::LinkMoved(_) => false,
             Change::Address(address) => self.note_address(address, address.is_usable()),
             Change::AddressRemoved(address) => {
                 // The kernel deletes IPv4 routes with it as their source, and does not tell.
