@@ -554,6 +554,23 @@ mod tests {
     }
 
     #[test]
+    fn what_no_source_depends_on_is_forgotten() {
+        let mut view = HostView::new();
+        let (any, other) = (on_route(|_| {}), on_route(|it| it.destination = ("10.0.0.0".parse().unwrap(), 8)));
+        view.follow(&any);
+        view.follow(&other);
+        let ten = route("10.0.0.0", 8, 0, vec![hop("192.0.2.254", 7)]);
+        view.replace(&[link(7, "eth1", true, true)], &[], std::slice::from_ref(&ten));
+        view.follow_only([&other]);
+        assert!(view.is_up(&other) && view.follows_routes());
+        assert!(!view.apply(&added(route("0.0.0.0", 0, 100, vec![hop("192.0.2.254", 7)]))), "nobody follows it");
+        view.follow_only([]);
+        assert!(!view.follows_routes() && !view.apply(&Change::RouteRemoved(ten)));
+        view.follow(&any);
+        assert!(view.is_stale(), "it has to be listed anew");
+    }
+
+    #[test]
     fn what_is_newly_followed_or_lost_must_be_listed() {
         let mut view = HostView::new();
         view.replace(&[], &[], &[]);
