@@ -42,6 +42,10 @@ pub fn run(
         let id = driver.add(router).with_context(|| format!("virtual router {label}"))?;
         labels.insert(id, label);
     }
+    // What one that was killed has left and is configured no more.
+    for name in driver.remove_leftovers()? {
+        tracing::info!("removed {name}, which a process that died has left");
+    }
     let mut tell = |events: &[DriverEvent]| {
         for event in events {
             let label = event.router().and_then(|id| labels.get(&id));

@@ -8,6 +8,7 @@ mod event;
 mod guard;
 mod links;
 mod managed;
+mod memberships;
 mod receive;
 mod reconfigure;
 mod reservation;
@@ -113,6 +114,8 @@ pub struct Driver {
     kept_apart: BTreeSet<IfIndex>,
     /// What virtual routers track of this host.
     view: HostView,
+    /// How often the groups of all interfaces are joined anew.
+    membership_refresh: Option<Duration>,
 }
 
 impl Driver {
@@ -140,7 +143,7 @@ impl Driver {
     /// # Errors
     /// [`Error::Io`] if the process has no descriptors left.
     pub fn descriptors(&self) -> Result<Descriptors, Error> {
-        let own = self.interfaces.values().flat_map(|interface| interface.sockets.iter().flatten());
+        let own = self.interfaces.values().flat_map(Interface::descriptors);
         descriptors::copies(&self.link_socket, own, &self.spares)
             .map_err(|error| Error::io("copy the driver's sockets", error))
     }
@@ -189,6 +192,7 @@ impl Driver {
             drop_table: None,
             kept_apart: BTreeSet::new(),
             view: HostView::new(),
+            membership_refresh: Some(memberships::REFRESH),
         })
     }
 
@@ -226,6 +230,9 @@ impl Driver {
         if let Err(error) = self.join_group(id).and_then(|()| self.follow_sources(id)) {
             self.remove(id)?;
             return Err(error);
+        }
+        if self.managed.len() == 1 {
+            self.schedule_rejoining(now);
         }
         // Once for all that are added together.
         self.unfiltered.insert(token);
@@ -296,6 +303,7 @@ impl Driver {
                 self.interface_failed(managed.interface, error);
             }
             drop(managed);
+            self.unfollow();
             self.close_unused_interfaces();
         }
         self.finish_turn()
@@ -535,6 +543,7 @@ impl Driver {
                 Chore::Start(id) => self.start(now, id),
                 Chore::LinkUp(token) => self.link_is_up(now, token),
                 Chore::Attach(token) => self.attach_again(now, token),
+                Chore::Rejoin(token) => self.rejoin_next(now, token),
                 // The addresses of that time are gone.
                 Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
             }

@@ -59,7 +59,7 @@ impl Driver {
             let Some(interface) = self.interfaces.get(&place.interface) else { continue };
             let configured = place.number.and_then(|number| config.addresses.get(number));
             if let (Some(configured), Some(index)) = (configured, interface.index()) {
-                configured.request(index, config.virtual_mac.is_some()).check()?;
+                configured.request(index, config).check()?;
             }
             if !config.priority.is_owner() && interface.has_only(address) {
                 return Err(Error::OwnAddress { address, interface: interface.name.clone() });
@@ -251,7 +251,7 @@ impl Driver {
                 let managed = self.managed.get(&id)?;
                 let configured = todo.place.number.and_then(|number| managed.config.addresses.get(number));
                 let request = match configured {
-                    Some(configured) => configured.request(interface, managed.virtual_mac.is_some()),
+                    Some(configured) => configured.request(interface, &managed.config),
                     None => AddressRequest::new(interface, address),
                 };
                 let lifetime = self.lease(id).map(|(lifetime, _)| lifetime.get());

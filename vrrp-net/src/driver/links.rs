@@ -38,6 +38,13 @@ impl Driver {
                         self.detach(now, token);
                     }
                 }
+                Change::LinkMoved(index) => {
+                    if let Some(token) = self.token_of(index) {
+                        self.rejoin(token);
+                        self.announce_interface(token);
+                        self.announce_sources(token);
+                    }
+                }
                 Change::Address(address) => {
                     if let Some(token) = self.token_of(address.interface) {
                         self.look_for_misplaced(now, token, &address);

@@ -52,7 +52,7 @@ impl Driver {
                 Some(name) if name != config.interface => self.interface_token(name)?,
                 Some(_) | None => sender,
             };
-            places.push(Place { interface, address: address.address(), number: Some(number) });
+            places.push(Place { interface, address: address.installed(config), number: Some(number) });
         }
         Ok(places)
     }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::thread::CapabilitySet;
 use vrrp_net::lab::{Host, Process};
 use vrrp_net::netlink::{Label, Scope};
 use vrrp_net::tracking::{Source, TrackedInterface};
@@ -155,17 +156,15 @@ fn run_in_tokio(driver: Driver) {
 }
 
 /// Starts this program again in its place, as another user.
-fn become_unprivileged(how: &str) -> ! {
-    let (sockets, capabilities) = how.split_once(' ').unwrap();
+fn become_unprivileged(capabilities: &str, sockets: Option<Descriptors>) -> ! {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
     command.args([format!("--inh-caps=-all{capabilities}"), format!("--ambient-caps=-all{capabilities}")]);
     command
         .args([std::env::current_exe().unwrap().to_str().unwrap(), "--exact", "agent", "--nocapture"])
         .env_remove(UNPRIVILEGED);
-    if sockets == "with" {
-        let sockets = Descriptors::open([("eth0", Family::V4), ("eth0", Family::V6)]).unwrap();
-        sockets.with_spares(Family::V4, 1).unwrap().with_spares(Family::V6, 1).unwrap().pass_to(&mut command);
+    if let Some(sockets) = sockets {
+        sockets.pass_to(&mut command);
     }
     panic!("{}", command.exec());
 }
@@ -175,7 +174,12 @@ pub(crate) fn run_if_asked() {
         return;
     }
     if let Some(command) = std::env::var_os(UNPRIVILEGED) {
-        become_unprivileged(command.to_str().unwrap());
+        let (how, capabilities) = command.to_str().unwrap().split_once(' ').unwrap();
+        let sockets = (how == "with").then(|| {
+            let sockets = Descriptors::open([("eth0", Family::V4), ("eth0", Family::V6)]).unwrap();
+            sockets.with_spares(Family::V4, 1).unwrap().with_spares(Family::V6, 1).unwrap()
+        });
+        become_unprivileged(capabilities, sockets);
     }
     let driver = match Descriptors::inherited().unwrap() {
         Some(descriptors) => Driver::with_descriptors(descriptors),
@@ -224,6 +228,12 @@ pub(crate) fn run_if_asked() {
         }
         match commands.try_recv().as_deref() {
             Ok("stop") => break,
+            // Makes way for a successor without CAP_NET_RAW, which has this one's sockets.
+            Ok("succeed") => {
+                let sockets = thread.with(|driver| driver.descriptors()).unwrap().unwrap();
+                thread.stop().unwrap().iter().for_each(|event| println!("{event}"));
+                become_unprivileged(",+net_admin", Some(sockets));
+            }
             Ok(command) => obey(&thread, &mut routers, claim, command),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => break,
@@ -273,9 +283,23 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
             let priority = Priority::new(words.next().unwrap().parse().unwrap()).unwrap();
             thread.with(move |driver| driver.set_priority(first.unwrap(), priority)).unwrap().unwrap();
         }
+        "rejoin-every" => {
+            let period = Duration::from_millis(words.next().unwrap().parse().unwrap());
+            thread.with(move |driver| driver.set_membership_refresh(Some(period))).unwrap().unwrap();
+        }
+        // Of the driver's thread.
+        "lose-net-admin" => thread.with(|_| lose(CapabilitySet::NET_ADMIN)).unwrap(),
+        "lose-net-raw" => thread.with(|_| lose(CapabilitySet::NET_RAW)).unwrap(),
         "status" => println!("{:?}", thread.with(|driver| driver.status()).unwrap()),
         other => panic!("no command {other:?}"),
     }
+}
+
+fn lose(capability: CapabilitySet) {
+    let mut sets = rustix::thread::capabilities(None).unwrap();
+    sets.effective.remove(capability);
+    sets.permitted.remove(capability);
+    rustix::thread::set_capabilities(None, sets).unwrap();
 }
 
 /// From words such as `priority=150`; addresses stand alone.

@@ -176,6 +176,14 @@ fn scenario_46_a_mac_address_that_changes_is_announced() {
     a.stop();
 }
 
+/// Whether some netlink socket of a host has dropped what it was to tell: the ninth word of its line.
+fn lost_changes(host: &vrrp_net::lab::Host) -> bool {
+    let output = host.command("cat").arg("/proc/net/netlink").output().unwrap();
+    let sockets = String::from_utf8(output.stdout).unwrap();
+    let mut dropped = sockets.lines().skip(1).map(|line| line.split_whitespace().nth(8).unwrap().to_owned());
+    dropped.any(|count| count != "0")
+}
+
 #[test]
 fn scenario_48_changes_that_were_lost_are_made_up_for() {
     let Some(net) = Pair::new() else { return };
@@ -196,6 +204,7 @@ fn scenario_48_changes_that_were_lost_are_made_up_for() {
     drop(input);
     assert!(batch.wait().unwrap().success());
     assert!(!net.a.has_address(VIP).unwrap());
+    assert!(lost_changes(&net.a), "its socket has overflowed");
     a.process().resume().unwrap();
     assert!(net.a.wait_for_address(VIP, true, PATIENCE).unwrap(), "{:#?}", a.lines());
     assert!(!a.has_said("Active ->"), "{:#?}", a.lines());

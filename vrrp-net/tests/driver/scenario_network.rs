@@ -166,3 +166,70 @@ fn scenario_55_a_flood_of_garbage_changes_no_role() {
     a.stop();
     b.stop();
 }
+
+/// What IGMPv3 reports from this MAC address say of the group 224.0.0.18, by the types of RFC 3376 §4.2.12.
+fn said_of_the_group(frames: &[vrrp_net::lab::Frame], mac: [u8; 6]) -> Vec<u8> {
+    let reports = frames.iter().map(|frame| frame.bytes.as_slice()).filter(|it| it.len() > 24 && it[6..12] == mac);
+    let reports = reports.filter(|it| it[12..14] == [8, 0] && it[23] == 2).filter_map(|it| {
+        // Its header has options.
+        let igmp = &it[14 + usize::from(it[14] & 0xf) * 4..];
+        (igmp.len() >= 16 && igmp[0] == 0x22 && igmp[12..16] == [224, 0, 0, 18]).then_some(igmp[8])
+    });
+    reports.collect()
+}
+
+/// MLDv2 reports from this MAC address about ff02::12 (RFC 3810 §5.2.12).
+fn said_of_the_group_over_ipv6(frames: &[vrrp_net::lab::Frame], mac: [u8; 6]) -> Vec<u8> {
+    let group: std::net::Ipv6Addr = "ff02::12".parse().unwrap();
+    let reports = frames.iter().map(|frame| frame.bytes.as_slice()).filter(|it| it.len() >= 90 && it[6..12] == mac);
+    // A hop-by-hop header of eight octets comes first.
+    let reports = reports.filter(|it| it[12..14] == [0x86, 0xdd] && it[20] == 0 && it[62] == 143);
+    reports.filter(|it| it[74..90] == group.octets()).map(|it| it[70]).collect()
+}
+
+#[test]
+fn scenario_29_switches_are_told_again_and_again_what_is_listened_to() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = elected(&net, "interval=10");
+    for agent in [&mut a, &mut b] {
+        agent.tell("add fe80::5e:100 interval=10");
+    }
+    assert!(a.says("-> Active", 2) || b.says("-> Active", 1));
+    // What was joined at first has been told of by then: twice, a second apart.
+    std::thread::sleep(Duration::from_secs(3));
+    let capture = net.lan.capture().unwrap();
+    b.tell("rejoin-every 100");
+    let mac = net.b0.mac();
+    let told =
+        || (said_of_the_group(&capture.frames(), mac).len(), said_of_the_group_over_ipv6(&capture.frames(), mac).len());
+    assert!(eventually(|| told().0 >= 5 && told().1 >= 5), "{:?}", told());
+    std::thread::sleep(Duration::from_secs(1));
+    // CHANGE_TO_EXCLUDE_MODE of no source: joined; never left.
+    let frames = capture.frames();
+    assert!(said_of_the_group(&frames, mac).iter().all(|kind| *kind == 4));
+    assert!(said_of_the_group_over_ipv6(&frames, mac).iter().all(|kind| *kind == 4));
+    assert!(!a.has_said("Active ->") && !b.says_more_than("-> Active", 1), "{:#?} {:#?}", a.lines(), b.lines());
+    assert!(only_on(&net.a, &net.b));
+    a.stop();
+    b.stop();
+}
+
+#[test]
+fn scenario_59_two_with_the_same_address_to_send_from_hear_of_each_other_all_the_same() {
+    let Some(net) = Pair::new() else { return };
+    ip(&net.b, "address flush dev eth0 scope global");
+    ip(&net.b, "address add 192.0.2.1/24 dev eth0");
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 interval=10");
+    a.expect("-> Active");
+    // What is said at first may be meant for the time before.
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut b = Agent::start(&net.b);
+    b.tell("add 192.0.2.100 interval=10");
+    b.expect("-> Active");
+    // The kernel gives neither of them the advertisements of the other, but what is said of addresses.
+    a.expect("192.0.2.100 is claimed by another host");
+    b.expect("192.0.2.100 is claimed by another host");
+    a.stop();
+    b.stop();
+}
