@@ -229,3 +229,276 @@ fn granularity(attribute: Option<Attribute<'_>>, family: Family) -> Result<Granu
     };
     Ok(granularity.canonical(family))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fake::table;
+    use crate::genl::{Builder, encode};
+    use crate::model::VirtualServer;
+
+    /// A message of one nest.
+    fn nest(kind: u16, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut inner = Builder::default();
+        for (kind, value) in attributes {
+            inner.push(*kind, value).unwrap();
+        }
+        let mut message = Builder::default();
+        message.push_nested(kind, inner).unwrap();
+        message.into_bytes()
+    }
+
+    fn replaced<'a>(attributes: &[(u16, &'a [u8])], kind: u16, value: Option<&'a [u8]>) -> Vec<(u16, &'a [u8])> {
+        let mut changed: Vec<_> = attributes.iter().copied().filter(|(other, _)| *other != kind).collect();
+        changed.extend(value.map(|value| (kind, value)));
+        changed
+    }
+
+    const PORT_80: &[u8] = &[0, 80];
+    const NUMBER_1: &[u8] = &1_u32.to_ne_bytes();
+    const NUMBER_9: &[u8] = &9_u32.to_ne_bytes();
+
+    /// A service as a kernel 6.1 sends it: 192.0.2.1:80, persistent for an hour under 255.255.255.0.
+    fn service_attributes() -> Vec<(u16, &'static [u8])> {
+        const AF: &[u8] = &AF_INET.to_ne_bytes();
+        const TCP: &[u8] = &6_u16.to_ne_bytes();
+        const ADDRESS: &[u8] = &[192, 0, 2, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9];
+        const FLAGS: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        const HOUR: &[u8] = &3600_u32.to_ne_bytes();
+        vec![
+            (service::AF, AF),
+            (service::PROTOCOL, TCP),
+            (service::ADDR, ADDRESS),
+            (service::PORT, PORT_80),
+            (service::SCHED_NAME, b"wlc\0"),
+            (service::FLAGS, FLAGS),
+            (service::TIMEOUT, HOUR),
+            (service::NETMASK, &[255, 255, 255, 0]),
+        ]
+    }
+
+    /// A destination as a kernel before 3.18 sends it: without a family.
+    fn destination_attributes() -> Vec<(u16, &'static [u8])> {
+        const ADDRESS: &[u8] = &[10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        const METHOD: &[u8] = &0x0000_0103_u32.to_ne_bytes();
+        vec![
+            (destination::ADDR, ADDRESS),
+            (destination::PORT, PORT_80),
+            (destination::FWD_METHOD, METHOD),
+            (destination::WEIGHT, NUMBER_9),
+            (destination::U_THRESH, NUMBER_1),
+            (destination::L_THRESH, NUMBER_1),
+            (destination::ACTIVE_CONNS, NUMBER_1),
+            (destination::INACT_CONNS, NUMBER_9),
+            (destination::PERSIST_CONNS, NUMBER_1),
+        ]
+    }
+
+    fn read_service(attributes: &[(u16, &[u8])]) -> Result<Service, AttrError> {
+        service(&nest(top::SERVICE, attributes)).map(|status| status.service)
+    }
+
+    fn read_destination(attributes: &[(u16, &[u8])], family: Family) -> Result<DestinationStatus, AttrError> {
+        destination(&nest(top::DEST, attributes), family)
+    }
+
+    #[test]
+    fn a_service_is_read_with_every_flag_and_only_the_first_octets_of_an_ipv4_address() {
+        let service = read_service(&service_attributes()).unwrap();
+        assert_eq!(service.id, ServiceId::tcp("192.0.2.1".parse().unwrap(), 80));
+        assert_eq!(service.scheduler, Scheduler::WEIGHTED_LEAST_CONNECTION);
+        assert_eq!(service.persistence, Some(Persistence { timeout_seconds: 3600, granularity: Granularity::Prefix(24) }));
+        assert_eq!(service.scheduler_flags, SchedulerFlags { flag_1: true, flag_2: true, flag_3: true });
+        assert!(service.one_packet);
+        assert_eq!(service.engine, None);
+    }
+
+    #[test]
+    fn a_netmask_of_0_makes_all_clients_one() {
+        let service = read_service(&replaced(&service_attributes(), service::NETMASK, Some(&[0; 4]))).unwrap();
+        assert_eq!(service.persistence.unwrap().granularity, Granularity::Prefix(0));
+        // Without persistence the mask says nothing, whatever it is.
+        let attributes = replaced(&service_attributes(), service::FLAGS, Some(&[0; 8]));
+        for mask in [Some(&[0; 4][..]), Some(&[]), None] {
+            let service = read_service(&replaced(&attributes, service::NETMASK, mask)).unwrap();
+            assert_eq!(service.persistence, None);
+        }
+    }
+
+    #[test]
+    fn a_destination_without_a_family_has_that_of_its_service() {
+        let status = read_destination(&destination_attributes(), Family::V4).unwrap();
+        assert_eq!(status.destination.id.to_string(), "10.0.0.1:80");
+        let status = read_destination(&destination_attributes(), Family::V6).unwrap();
+        assert_eq!(status.destination.id.to_string(), "[a00:1::]:80");
+        // And one that says it has its own.
+        let family = AF_INET.to_ne_bytes();
+        let attributes = replaced(&destination_attributes(), destination::ADDR_FAMILY, Some(&family));
+        let status = read_destination(&attributes, Family::V6).unwrap();
+        assert_eq!(status.destination.id.to_string(), "10.0.0.1:80");
+    }
+
+    #[test]
+    fn other_connection_flags_are_not_part_of_the_forwarding() {
+        let status = read_destination(&destination_attributes(), Family::V4).unwrap();
+        assert_eq!(status.destination.forwarding, Forwarding::Direct);
+        assert_eq!((status.destination.weight, status.destination.upper_threshold), (9, 1));
+        assert_eq!(
+            (status.active_connections, status.inactive_connections, status.persistent_connections),
+            (1, 9, 1)
+        );
+    }
+
+    #[test]
+    fn unknown_attributes_at_every_level_are_passed_over() {
+        let mut statistics = Builder::default();
+        statistics.push(statistics::CONNS, NUMBER_9).unwrap();
+        statistics.push(statistics::INBYTES, &(1_u64 << 40).to_ne_bytes()).unwrap();
+        statistics.push(77, b"odd").unwrap();
+        let statistics = statistics.into_bytes();
+        let mut attributes = service_attributes();
+        attributes.insert(0, (300, b"from a later kernel"));
+        attributes.push((service::STATS, &statistics));
+        let mut message = nest(90, &[(1, b"unknown")]);
+        message.extend(nest(top::SERVICE, &attributes));
+        let status = service(&message).unwrap();
+        assert_eq!(status.service, read_service(&service_attributes()).unwrap());
+        assert_eq!((status.statistics.connections, status.statistics.incoming_octets), (9, 1 << 40));
+    }
+
+    #[test]
+    fn statistics_of_64_bits_go_before_those_of_32() {
+        let mut wide = Builder::default();
+        wide.push(statistics::CONNS, &(1_u64 << 33).to_ne_bytes()).unwrap();
+        let (wide, mut narrow) = (wide.into_bytes(), Builder::default());
+        narrow.push(statistics::CONNS, NUMBER_1).unwrap();
+        let narrow = narrow.into_bytes();
+        for order in [[(service::STATS, &narrow[..]), (service::STATS64, &wide[..])], [
+            (service::STATS64, &wide[..]),
+            (service::STATS, &narrow[..]),
+        ]] {
+            let mut attributes = service_attributes();
+            attributes.extend(order);
+            assert_eq!(service(&nest(top::SERVICE, &attributes)).unwrap().statistics.connections, 1 << 33);
+        }
+    }
+
+    #[test]
+    fn every_statistic_has_its_own_field() {
+        let values: Vec<_> = (1_u16..=10).map(|kind| (kind, (u64::from(kind) << 32).to_ne_bytes())).collect();
+        let mut inner = Builder::default();
+        for (kind, value) in &values {
+            inner.push(*kind, value).unwrap();
+        }
+        let inner = inner.into_bytes();
+        let mut attributes = destination_attributes();
+        attributes.push((destination::STATS64, &inner));
+        let read = read_destination(&attributes, Family::V4).unwrap().statistics;
+        let fields = [
+            read.connections,
+            read.incoming_packets,
+            read.outgoing_packets,
+            read.incoming_octets,
+            read.outgoing_octets,
+            read.connection_rate,
+            read.incoming_packet_rate,
+            read.outgoing_packet_rate,
+            read.incoming_octet_rate,
+            read.outgoing_octet_rate,
+        ];
+        assert_eq!(fields.map(|field| field >> 32), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for kind in [service::AF, service::PROTOCOL, service::ADDR, service::PORT, service::SCHED_NAME, service::NETMASK] {
+            let attributes = replaced(&service_attributes(), kind, None);
+            assert_eq!(read_service(&attributes), Err(AttrError::Missing { kind }));
+        }
+        for kind in [destination::ADDR, destination::PORT, destination::FWD_METHOD, destination::WEIGHT] {
+            let attributes = replaced(&destination_attributes(), kind, None);
+            assert_eq!(read_destination(&attributes, Family::V4), Err(AttrError::Missing { kind }));
+        }
+        assert_eq!(service(&[]), Err(AttrError::Missing { kind: top::SERVICE }));
+        assert_eq!(destination(&[], Family::V4), Err(AttrError::Missing { kind: top::DEST }));
+        assert_eq!(daemon(&[]), Err(AttrError::Missing { kind: top::DAEMON }));
+        assert_eq!(timeouts(&[]), Err(AttrError::Missing { kind: top::TIMEOUT_TCP }));
+    }
+
+    #[test]
+    fn values_that_nothing_has_are_named() {
+        let family = 77_u16.to_ne_bytes();
+        let attributes = replaced(&service_attributes(), service::AF, Some(&family));
+        assert_eq!(read_service(&attributes), Err(AttrError::Value { kind: service::AF, value: 77 }));
+        let attributes = replaced(&service_attributes(), service::SCHED_NAME, Some(b"\xff\0"));
+        assert_eq!(read_service(&attributes), Err(AttrError::Text { kind: service::SCHED_NAME }));
+        let state = nest(top::DAEMON, &[(daemon::STATE, NUMBER_9)]);
+        assert_eq!(daemon(&state), Err(AttrError::Value { kind: daemon::STATE, value: 9 }));
+    }
+
+    #[test]
+    fn a_daemon_is_read_back_as_it_was_written() {
+        let mut written = SyncDaemon::new(SyncState::Backup, "eth0", 255);
+        for group in [None, Some([239, 0, 0, 1].into()), Some("ff02::1".parse().unwrap())] {
+            written.group = group;
+            let mut message = Builder::default();
+            encode::push_daemon(&mut message, &written).unwrap();
+            assert_eq!(daemon(&message.into_bytes()), Ok(written.clone()));
+            (written.max_length, written.port, written.ttl) = (Some(1400), Some(8848), Some(1));
+        }
+    }
+
+    #[test]
+    fn timeouts_are_read_back_as_they_were_written() {
+        let written = Timeouts { tcp_seconds: 1, tcp_fin_seconds: 2, udp_seconds: 3 };
+        let mut message = Builder::default();
+        encode::push_timeouts(&mut message, &written).unwrap();
+        assert_eq!(timeouts(&message.into_bytes()), Ok(written));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_back(table in table()) {
+            for VirtualServer { service: written, destinations } in Vec::from(table) {
+                let mut message = Builder::default();
+                encode::push_service(&mut message, &written).unwrap();
+                prop_assert_eq!(service(&message.into_bytes()).unwrap().service, written.clone());
+                for destination in destinations {
+                    let mut message = Builder::default();
+                    encode::push_destination(&mut message, &destination).unwrap();
+                    let read = super::destination(&message.into_bytes(), written.id.family()).unwrap();
+                    prop_assert_eq!(read.destination, destination);
+                }
+            }
+        }
+
+        #[test]
+        fn no_octets_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 1_u16..7) {
+            let nested = nest(kind, &[(kind, &bytes)]);
+            for message in [&bytes, &nested] {
+                let _ = service(message);
+                let _ = destination(message, Family::V6);
+                let _ = daemon(message);
+                let _ = timeouts(message);
+            }
+        }
+
+        #[test]
+        fn cut_or_changed_anywhere_it_does_not_panic(at in 0_usize..150, value in any::<u8>(), cut in any::<bool>()) {
+            let mut attributes = service_attributes();
+            let own = nest(1, &[(1, NUMBER_1)]);
+            attributes.push((service::STATS, &own));
+            for mut message in [nest(top::SERVICE, &attributes), nest(top::DEST, &destination_attributes())] {
+                if cut {
+                    message.truncate(at);
+                } else if let Some(octet) = message.get_mut(at) {
+                    *octet = value;
+                }
+                let _ = service(&message);
+                let _ = destination(&message, Family::V4);
+            }
+        }
+    }
+}
