@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+pub mod check;
 mod client;
 mod error;
 #[cfg(test)]
@@ -18,5 +19,5 @@ pub use model::{
     PersistenceEngine, Protocol, Scheduler, SchedulerFlags, Service, ServiceId, ServiceStatus, Statistics, SyncDaemon,
     SyncState, Table, Timeouts, Tunnel, TunnelChecksum, VirtualServer,
 };
-pub use vrrp_core;
 pub use plan::{Drains, Operation, Plan, plan};
+pub use vrrp_core;
