@@ -101,17 +101,24 @@ impl Driver {
             return Ok(());
         }
         let mut read = 0;
+        // What another host says of an address means something else if an advertisement says that it took over.
+        let mut claims = Vec::new();
         // Those that were not told of are told of next, since the kernel goes round.
         for _ in 0..=(self.interfaces.len() * 4) / SOCKETS_AT_ONCE {
             let mut ready = [sys::Ready::EMPTY; SOCKETS_AT_ONCE];
             let count = self.intake.sockets.look(&mut ready).map_err(looked)?;
             for ready in ready.iter().take(count) {
-                read += self.read_socket(ready.token());
+                match ready.token() % SOCKETS_PER_INTERFACE {
+                    0 | 1 => read += self.read_adverts(ready.token()),
+                    WATCHES => claims.push((ready.token() - WATCHES, Family::V4)),
+                    _ => claims.push((ready.token() - WATCHES - 1, Family::V6)),
+                }
             }
             if count < SOCKETS_AT_ONCE {
                 break;
             }
         }
+        claims.into_iter().for_each(|(token, family)| self.read_claims(token, family));
         if let Some(wakes) = self.intake.count(sys::boottime_now(), read) {
             // To watch it for nothing would not do: the kernel would still wake us.
             let sockets = self.intake.sockets.as_fd();
@@ -119,16 +126,6 @@ impl Driver {
             watched.map_err(looked)?;
         }
         Ok(())
-    }
-
-    /// Returns how many advertisements there were.
-    fn read_socket(&mut self, token: u64) -> usize {
-        match token % SOCKETS_PER_INTERFACE {
-            0 | 1 => return self.read_adverts(token),
-            WATCHES => self.read_claims(token - WATCHES, Family::V4),
-            _ => self.read_claims(token - WATCHES - 1, Family::V6),
-        }
-        0
     }
 
     /// Returns how many datagrams there were.

@@ -287,3 +287,27 @@ fn an_08_a_link_local_address_without_a_prefix_length_on_a_virtual_mac_is_reache
     a.stop();
     assert!(!net.a.has_address("10.9.0.1".parse().unwrap()).unwrap());
 }
+
+#[test]
+fn se_04_the_router_that_took_over_from_a_stopped_one_is_no_intruder() {
+    let Some(net) = Pair::new() else { return };
+    let [mut a, mut b] = [&net.a, &net.b].map(Agent::start);
+    a.tell("add 192.0.2.100 interval=10 priority=150");
+    a.expect("-> Active");
+    b.tell("add 192.0.2.100 interval=10");
+    b.expect("Initialize -> Backup");
+    // So that what is claimed then counts.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    a.process().stop().unwrap();
+    b.expect("Backup -> Active");
+    assert!(net.b.wait_for_address(VIP, true, PATIENCE).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    // It finds the advertisements of the other one and its announcements, all at once.
+    a.process().resume().unwrap();
+    b.expect("Active -> Backup");
+    assert!(net.b.wait_for_address(VIP, false, PATIENCE).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!a.lines().iter().any(|line| line.contains("claimed")), "{:#?}", a.lines());
+    a.stop();
+    b.stop();
+}
