@@ -228,8 +228,8 @@ pub struct Advert {
 /// If one is not sound, whoever sent it.
 pub fn adverts(frames: &[Frame]) -> Vec<Advert> {
     let is_advert = |frame: &&Frame| match octets(frame, 12) {
-        Some([0x08, 0x00]) => true,
-        // The rest of IPv6 is neighbor discovery.
+        // The rest is the joining of groups and neighbor discovery.
+        Some([0x08, 0x00]) => octets(frame, 23) == Some([VRRP]),
         Some([0x86, 0xdd]) => octets(frame, 20) == Some([VRRP]),
         _ => false,
     };
