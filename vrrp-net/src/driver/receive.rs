@@ -23,8 +23,10 @@ const WINDOW: Duration = Duration::from_millis(10);
 const BUSY: usize = 20;
 const QUIET: usize = 10;
 
-/// How long datagrams wait at most when there are many. A 32nd of the shortest interval, if that is less.
-const LONGEST_WAIT: Duration = Duration::from_millis(3);
+/// How long datagrams wait at most when there are many: this part of the shortest interval, and never longer than that.
+/// With many of them a wake-up costs as much as a dozen datagrams. No timer overtakes those that wait.
+const WAITS_PER_INTERVAL: u32 = 20;
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// The sockets that advertisements come from. While there are very many, each need not wake the process: they are
 /// looked at periodically instead.
@@ -51,7 +53,7 @@ impl Intake {
 
     /// A virtual router with this interval is there.
     pub(super) fn keep_up_with(&mut self, interval: Duration) {
-        self.wait = self.wait.min(interval / 32);
+        self.wait = self.wait.min(interval / WAITS_PER_INTERVAL);
     }
 
     /// When the sockets are to be looked at without their having said anything.
@@ -184,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn many_datagrams_wait_no_longer_than_a_32nd_of_the_shortest_interval() {
+    fn many_datagrams_wait_no_longer_than_a_20th_of_the_shortest_interval() {
         let mut intake = Intake::new().unwrap();
         [1000, 10, 500].into_iter().for_each(|millis| intake.keep_up_with(Duration::from_millis(millis)));
         let now = Instant::ZERO + WINDOW;
         assert_eq!(intake.count(now, 1000), Some(false));
-        assert_eq!(intake.next_look(), Some(now + Duration::from_millis(10) / 32));
+        assert_eq!(intake.next_look(), Some(now + Duration::from_millis(10) / 20));
     }
 }
