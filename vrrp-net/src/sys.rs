@@ -876,7 +876,7 @@ pub(crate) mod guardian {
 
     /// Time for others to take in what was sent.
     pub(crate) fn rest() {
-        sleep(2_000_000);
+        sleep(1_250_000);
     }
 
     /// Nanoseconds, less than a second of them.

@@ -21,7 +21,7 @@ const MANY: usize = 200;
 
 /// Packets that go out without a rest. A Backup for many virtual routers may read all of them from one socket, which by
 /// default has room for less than three hundred, and has work to do after each; those it loses it notices only after
-/// Active_Down_Interval. So 255 virtual routers take some 40 ms.
+/// Active_Down_Interval. So 255 virtual routers take some 25 ms.
 const PACKETS_AT_ONCE: u32 = 32;
 
 /// Octets before each packet: interface, family, destination, length.
