@@ -16,12 +16,13 @@ const DATAGRAMS_PER_TURN: usize = 1024;
 /// Most sockets that are looked at with one system call.
 const SOCKETS_AT_ONCE: usize = 64;
 
-/// Datagrams are counted for so long at a time.
-const WINDOW: Duration = Duration::from_millis(10);
+/// Datagrams are counted for so long at a time. Those of virtual routers that were started together come together, so
+/// that much less would see a flood and a calm in each interval.
+const WINDOW: Duration = Duration::from_millis(200);
 
 /// With this many in a window they are fetched together, until there are fewer than [`QUIET`].
-const BUSY: usize = 20;
-const QUIET: usize = 10;
+const BUSY: usize = 400;
+const QUIET: usize = 200;
 
 /// How long datagrams wait at most when there are many: this part of the shortest interval, and never longer than that.
 /// With many of them a wake-up costs as much as a dozen datagrams. No timer overtakes those that wait.
@@ -66,18 +67,17 @@ impl Intake {
         self.in_window += count;
         let was_quiet = self.next_look.is_none();
         let elapsed = now.since(self.window_from);
-        if elapsed >= WINDOW {
+        let is_quiet = if elapsed >= WINDOW {
             // After a pause the window was longer.
             let windows = usize::try_from(elapsed.as_nanos() / WINDOW.as_nanos()).unwrap_or(usize::MAX).max(1);
-            let is_quiet = self.in_window / windows < if was_quiet { BUSY } else { QUIET };
-            (self.window_from, self.in_window) = (now, 0);
-            self.next_look = (!is_quiet).then(|| now + self.wait);
-            return (is_quiet != was_quiet).then_some(is_quiet);
-        }
-        if !was_quiet {
-            self.next_look = Some(now + self.wait);
-        }
-        None
+            let in_window = std::mem::take(&mut self.in_window) / windows;
+            self.window_from = now;
+            in_window < if was_quiet { BUSY } else { QUIET }
+        } else {
+            was_quiet && self.in_window < BUSY
+        };
+        self.next_look = (!is_quiet).then(|| now + self.wait);
+        (is_quiet != was_quiet).then_some(is_quiet)
     }
 }
 
@@ -183,6 +183,20 @@ mod tests {
         assert!(intake.next_look().is_some());
         assert_eq!(told(&mut intake, &[QUIET - 1, BUSY - 1]), [Some(true), None]);
         assert_eq!(intake.next_look(), None);
+    }
+
+    #[test]
+    fn a_burst_is_noticed_at_once_and_one_in_each_window_is_no_calm() {
+        let mut intake = Intake::new().unwrap();
+        let at = |millis: u64| Instant::ZERO + WINDOW + Duration::from_millis(millis);
+        assert_eq!(intake.count(at(0), 0), None);
+        assert_eq!(intake.count(at(1), BUSY - 1), None);
+        assert_eq!(intake.count(at(2), 1), Some(false));
+        for millis in (5..2000).step_by(5) {
+            let burst = if millis % 100 == 0 { 1000 } else { 0 };
+            assert_eq!(intake.count(at(millis), burst), None, "after {millis} ms");
+            assert!(intake.next_look().is_some());
+        }
     }
 
     #[test]
