@@ -55,21 +55,24 @@ fn act(given: &Given) {
         }
     };
     // Not between the removal of an address and its farewell.
-    let rest = |slot: &usize| {
-        if since_rest.get() >= PACKETS_AT_ONCE && memory::farewell(memory, *slot, now).is_some() {
+    let rest = |slot| {
+        if since_rest.get() >= PACKETS_AT_ONCE && memory::farewell(memory, slot, now).is_some() {
             sys::rest();
             since_rest.set(0);
         }
     };
     for (least, most) in [(0, FEW), (FEW.saturating_add(1), MANY)] {
         for slot in slots().filter(|slot| (least..=most).contains(&count(*slot))) {
-            rest(&slot);
+            rest(slot);
             remove(slot);
             speak(slot);
         }
     }
     let many = || slots().filter(|slot| count(*slot) > MANY);
-    many().inspect(rest).for_each(speak);
+    for slot in many() {
+        rest(slot);
+        speak(slot);
+    }
     many().for_each(remove);
     for removal in slots().filter_map(|slot| memory::removal(memory, slot)) {
         request(given, removal.clean_up);
