@@ -223,7 +223,7 @@ fn one_that_went_early() -> (VrrpRouter, RouterId, Instant) {
     let other = active(&mut router, 2, due - Duration::from_micros(500) - INTERVAL);
     actions(&mut router);
     router.handle_timeout_together(due - Duration::from_micros(500));
-    let sent: Vec<RouterId> = actions(&mut router).into_iter().filter(|it| is_advert(it)).map(|(id, _)| id).collect();
+    let sent: Vec<RouterId> = actions(&mut router).into_iter().filter(is_advert).map(|(id, _)| id).collect();
     assert_eq!(sent, [other, id]);
     (router, id, due)
 }
