@@ -871,7 +871,17 @@ pub(crate) mod guardian {
 
     /// A millisecond.
     fn pause() {
-        let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        sleep(1_000_000);
+    }
+
+    /// Time for others to take in what was sent.
+    pub(crate) fn rest() {
+        sleep(1_250_000);
+    }
+
+    /// Nanoseconds, less than a second of them.
+    fn sleep(nanos: libc::c_long) {
+        let time = libc::timespec { tv_sec: 0, tv_nsec: nanos };
         // SAFETY: the time is valid for the call; what is left of it is not asked for.
         unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<libc::timespec>()) };
     }
