@@ -50,8 +50,9 @@
 //! - Addresses that the kernel refuses, and advertisements that cannot be sent, take a virtual router out of the election
 //!   for a while ([`Params::fault_hold`](vrrp_core::Params::fault_hold)).
 //! - `promote_secondaries` is set on interfaces where addresses of one prefix come and go, `arp_ignore` and `arp_announce` on
-//!   the parents of [virtual MAC](VirtualMac) interfaces, and all are set back at the end. What a predecessor left of that
-//!   [`Driver::remove_leftovers`] removes.
+//!   the parents of [virtual MAC](VirtualMac) interfaces, and all are set back at the end. What a predecessor left of
+//!   virtual MAC interfaces, and their parents' settings with them, [`Driver::remove_leftovers`] removes.
+//!   `promote_secondaries` stays set after a process that was killed: nothing on the host says that it was not before.
 //! - With [`RouterConfig::with_accept_mode`] `false` an nftables table of this process drops what comes in for the addresses;
 //!   the kernel removes it with the process.
 //! - One process of a host (of its network namespace) runs a virtual router; another one waits until that has ended
