@@ -43,6 +43,10 @@
 //!   as VRRP's ([`ADDRESS_MARK`]) and leased ([`Lease`]): if the process dies, the kernel removes them. One that is there at
 //!   the start already is taken for what a predecessor left, and removed, unless this host is the addresses' owner.
 //! - An address that another program removes is put back; one that is removed again and again is given up.
+//! - Another host that claims an address which is served here, or sent from, is reported and answered
+//!   ([`DriverEvent::AddressConflict`]). Before a promotion nobody is asked: that would cost a second.
+//! - The VRRP group is joined anew on each interface once a minute, so that a switch that has forgotten who listens hears of it
+//!   ([`Driver::set_membership_refresh`]); also, and the addresses are announced, when a bond changes its port.
 //! - An interface that goes down, loses its carrier or its address, is renamed or vanishes takes its virtual routers out of
 //!   the election; they are back when it is, also with another index ([`RouterConfig::with_link_delay`]).
 //!   [`DriverEvent::NoPrimaryAddress`] says what is wrong with one that is up: IPv6 is disabled, duplicate address detection
