@@ -413,7 +413,9 @@ pub(crate) mod guardian {
         /// Memory of this many octets.
         pub(crate) fn new(length: usize) -> io::Result<Self> {
             let access = libc::PROT_READ | libc::PROT_WRITE;
-            let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            // Miri has no memory that is shared, and no second process to share it with.
+            let kind = if cfg!(miri) { libc::MAP_PRIVATE } else { libc::MAP_SHARED | libc::MAP_NORESERVE };
+            let kind = kind | libc::MAP_ANONYMOUS;
             // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
             let start = unsafe { libc::mmap(ptr::null_mut(), length, access, kind, -1, 0) };
             if start == libc::MAP_FAILED {
