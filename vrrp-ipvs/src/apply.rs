@@ -135,22 +135,16 @@ fn heal(target: &mut impl Target, plan: &Plan<'_>, operation: &Operation, error:
         (&Operation::SetDestination { service, destination }, Error::NoDestination { .. }) => {
             target.carry_out(&Operation::AddDestination { service, destination })
         }
-        (
-            Operation::RemoveDestination { .. } | Operation::DrainDestination { .. },
-            Error::NoDestination { .. },
-        ) => Ok(()),
+        (Operation::RemoveDestination { .. } | Operation::DrainDestination { .. }, Error::NoDestination { .. }) => {
+            Ok(())
+        }
         (operation, Error::NoService { service }) => recreate(target, plan, service, operation),
         (_, error) => Err(error),
     }
 }
 
 /// Makes a service again that is gone, with all its destinations; one that was to go anyway is gone.
-fn recreate(
-    target: &mut impl Target,
-    plan: &Plan<'_>,
-    service: ServiceId,
-    operation: &Operation,
-) -> Result<(), Error> {
+fn recreate(target: &mut impl Target, plan: &Plan<'_>, service: ServiceId, operation: &Operation) -> Result<(), Error> {
     let Some(wanted) = plan.desired().get(service) else {
         debug_assert!(!matches!(operation, Operation::AddService(_) | Operation::AddDestination { .. }));
         return Ok(());

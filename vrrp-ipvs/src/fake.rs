@@ -123,8 +123,8 @@ fn service(id: ServiceId) -> impl Strategy<Value = Service> {
         let mut service = Service::new(id).with_scheduler(scheduler);
         service.scheduler_flags.flag_1 = flag_1;
         service.one_packet = one_packet;
-        service.persistence = persistence
-            .map(|(timeout_seconds, granularity)| Persistence { timeout_seconds, granularity });
+        service.persistence =
+            persistence.map(|(timeout_seconds, granularity)| Persistence { timeout_seconds, granularity });
         service
     })
 }

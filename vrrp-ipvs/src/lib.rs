@@ -18,5 +18,5 @@ pub use model::{
     PersistenceEngine, Protocol, Scheduler, SchedulerFlags, Service, ServiceId, ServiceStatus, Statistics, SyncDaemon,
     SyncState, Table, Timeouts, Tunnel, TunnelChecksum, VirtualServer,
 };
-pub use vrrp_core;
 pub use plan::{Drains, Operation, Plan, plan};
+pub use vrrp_core;

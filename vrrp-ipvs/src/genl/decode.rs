@@ -9,7 +9,8 @@ use super::header::{AF_INET, AF_INET6, daemon, destination, service, statistics,
 use super::{AttrError, Attribute, Attributes};
 use crate::model::{
     Destination, DestinationId, DestinationStatus, Family, Forwarding, Granularity, Persistence, PersistenceEngine,
-    Protocol, Scheduler, SchedulerFlags, Service, ServiceId, ServiceStatus, Statistics, SyncDaemon, SyncState, Timeouts,
+    Protocol, Scheduler, SchedulerFlags, Service, ServiceId, ServiceStatus, Statistics, SyncDaemon, SyncState,
+    Timeouts,
 };
 
 /// The service that a message tells of, without its destinations.
@@ -50,9 +51,7 @@ pub(crate) fn service(message: &[u8]) -> Result<ServiceStatus, AttrError> {
     let scheduler = Scheduler::new(name).map_err(|_| AttrError::Text { kind: service::SCHED_NAME })?;
     let engine = match engine {
         None | Some("") => None,
-        Some(name) => {
-            Some(PersistenceEngine::new(name).map_err(|_| AttrError::Text { kind: service::PE_NAME })?)
-        }
+        Some(name) => Some(PersistenceEngine::new(name).map_err(|_| AttrError::Text { kind: service::PE_NAME })?),
     };
     let persistence = match mask {
         _ if flags & service::F_PERSISTENT == 0 => None,
@@ -309,7 +308,10 @@ mod tests {
         let service = read_service(&service_attributes()).unwrap();
         assert_eq!(service.id, ServiceId::tcp("192.0.2.1".parse().unwrap(), 80));
         assert_eq!(service.scheduler, Scheduler::WEIGHTED_LEAST_CONNECTION);
-        assert_eq!(service.persistence, Some(Persistence { timeout_seconds: 3600, granularity: Granularity::Prefix(24) }));
+        assert_eq!(
+            service.persistence,
+            Some(Persistence { timeout_seconds: 3600, granularity: Granularity::Prefix(24) })
+        );
         assert_eq!(service.scheduler_flags, SchedulerFlags { flag_1: true, flag_2: true, flag_3: true });
         assert!(service.one_packet);
         assert_eq!(service.engine, None);
@@ -345,10 +347,7 @@ mod tests {
         let status = read_destination(&destination_attributes(), Family::V4).unwrap();
         assert_eq!(status.destination.forwarding, Forwarding::Direct);
         assert_eq!((status.destination.weight, status.destination.upper_threshold), (9, 1));
-        assert_eq!(
-            (status.active_connections, status.inactive_connections, status.persistent_connections),
-            (1, 9, 1)
-        );
+        assert_eq!((status.active_connections, status.inactive_connections, status.persistent_connections), (1, 9, 1));
     }
 
     #[test]
@@ -375,10 +374,10 @@ mod tests {
         let (wide, mut narrow) = (wide.into_bytes(), Builder::default());
         narrow.push(statistics::CONNS, NUMBER_1).unwrap();
         let narrow = narrow.into_bytes();
-        for order in [[(service::STATS, &narrow[..]), (service::STATS64, &wide[..])], [
-            (service::STATS64, &wide[..]),
-            (service::STATS, &narrow[..]),
-        ]] {
+        for order in [
+            [(service::STATS, &narrow[..]), (service::STATS64, &wide[..])],
+            [(service::STATS64, &wide[..]), (service::STATS, &narrow[..])],
+        ] {
             let mut attributes = service_attributes();
             attributes.extend(order);
             assert_eq!(service(&nest(top::SERVICE, &attributes)).unwrap().statistics.connections, 1 << 33);
@@ -413,7 +412,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        for kind in [service::AF, service::PROTOCOL, service::ADDR, service::PORT, service::SCHED_NAME, service::NETMASK] {
+        for kind in
+            [service::AF, service::PROTOCOL, service::ADDR, service::PORT, service::SCHED_NAME, service::NETMASK]
+        {
             let attributes = replaced(&service_attributes(), kind, None);
             assert_eq!(read_service(&attributes), Err(AttrError::Missing { kind }));
         }

@@ -234,7 +234,11 @@ mod tests {
             u32::from_ne_bytes(flags.try_into().unwrap())
         };
         assert_eq!(flags(|_| ()), 0);
-        assert_eq!(flags(|service| service.persistence = Some(Persistence { timeout_seconds: 1, granularity: Granularity::Host })), 1);
+        assert_eq!(
+            flags(|service| service.persistence =
+                Some(Persistence { timeout_seconds: 1, granularity: Granularity::Host })),
+            1
+        );
         assert_eq!(flags(|service| service.one_packet = true), 4);
         assert_eq!(flags(|service| service.scheduler_flags.flag_1 = true), 8);
         assert_eq!(flags(|service| service.scheduler_flags.flag_2 = true), 16);

@@ -272,10 +272,7 @@ mod tests {
     fn a_weight_fits_the_kernels_signed_number() {
         assert_eq!(destination("192.0.2.2").with_weight(2_147_483_647).validate(service()), Ok(()));
         let error = destination("192.0.2.2").with_weight(2_147_483_648).validate(service()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "TCP 192.0.2.1:80: weight 2147483648 of 192.0.2.2:8080 is not 0..=2147483647"
-        );
+        assert_eq!(error.to_string(), "TCP 192.0.2.1:80: weight 2147483648 of 192.0.2.2:8080 is not 0..=2147483647");
     }
 
     #[test]

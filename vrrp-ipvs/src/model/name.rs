@@ -11,7 +11,11 @@ use super::ModelError;
 /// Each is a module `ip_vs_` and the name, which the kernel loads by itself where it may run `modprobe`. A name that is
 /// not among the constants is passed on as well: kernels get new schedulers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "String", into = "String"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub struct Scheduler(Cow<'static, str>);
 
 impl Scheduler {
@@ -82,7 +86,11 @@ impl Default for Scheduler {
 ///
 /// It is a module `ip_vs_pe_` and the name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "String", into = "String"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "String", into = "String")
+)]
 pub struct PersistenceEngine(Cow<'static, str>);
 
 impl PersistenceEngine {

@@ -213,12 +213,13 @@ impl Service {
         if !(1..=MAX_PERSISTENCE_SECONDS).contains(&timeout_seconds) {
             return Err(ModelError::PersistenceTimeout { service: self.id, seconds: timeout_seconds });
         }
-        let wrong = |allowed| {
-            Err(ModelError::Granularity { service: self.id, granularity: granularity.to_string(), allowed })
-        };
+        let wrong =
+            |allowed| Err(ModelError::Granularity { service: self.id, granularity: granularity.to_string(), allowed });
         match (self.id.family(), granularity) {
             (Family::V4, Granularity::Prefix(33..)) => wrong("a prefix of 0 to 32 bits, or a netmask"),
-            (Family::V6, Granularity::Prefix(0 | 129..) | Granularity::Netmask(_)) => wrong("a prefix of 1 to 128 bits"),
+            (Family::V6, Granularity::Prefix(0 | 129..) | Granularity::Netmask(_)) => {
+                wrong("a prefix of 1 to 128 bits")
+            }
             _ => Ok(()),
         }
     }
