@@ -202,10 +202,10 @@ fn destinations_of_every_kind_are_changed_in_place_and_read_back() {
             // ipvsadm has no word for it.
             (Forwarding::Bypass, "(null) n/a"),
             (Forwarding::Tunnel(Tunnel::Ipip), "Tunnel ipip"),
-            (Forwarding::Tunnel(gue(6080, TunnelChecksum::None)), "Tunnel gue:6080"),
+            (Forwarding::Tunnel(gue(6080, TunnelChecksum::None)), "Tunnel gue:6080:-c"),
             (Forwarding::Tunnel(gue(258, TunnelChecksum::Full)), "Tunnel gue:258:+c"),
-            (Forwarding::Tunnel(gue(65535, TunnelChecksum::Remote)), "Tunnel gue:65535:+r"),
-            (Forwarding::Tunnel(Tunnel::Gre { checksum: false }), "Tunnel gre"),
+            (Forwarding::Tunnel(gue(65535, TunnelChecksum::Remote)), "Tunnel gue:65535:r+c"),
+            (Forwarding::Tunnel(Tunnel::Gre { checksum: false }), "Tunnel gre:-c"),
             (Forwarding::Tunnel(Tunnel::Gre { checksum: true }), "Tunnel gre:+c"),
         ];
         let shown = |host: &Host| {
