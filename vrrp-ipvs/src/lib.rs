@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+pub mod check;
 mod client;
 mod error;
 #[cfg(test)]

@@ -68,6 +68,12 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) })
     }
 
+    /// Watch `fd` no more.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: the kernel reads no event when it removes.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut()) })
+    }
+
     /// Fill `ready` with the members that are ready now. Returns how many.
     pub(crate) fn look(&self, ready: &mut [Ready]) -> io::Result<usize> {
         self.wait(ready, Some(Duration::ZERO))
@@ -1389,9 +1395,14 @@ impl<'a> Parcel<'a> {
 
     /// A whole frame, Ethernet header included, for a packet socket.
     pub(crate) fn frame(frame: &'a [u8], interface: IfIndex) -> Self {
-        let ethertype = frame.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
+        Self::frame_in_parts(frame, &[], interface)
+    }
+
+    /// As [`frame`](Self::frame), of which `start` has the Ethernet header in it.
+    pub(crate) fn frame_in_parts(start: &'a [u8], rest: &'a [u8], interface: IfIndex) -> Self {
+        let ethertype = start.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
         let address = Address::Link(link_address(interface, ethertype));
-        Self { parts: [frame, &[]], address, ancillary: Ancillary::NONE }
+        Self { parts: [start, rest], address, ancillary: Ancillary::NONE }
     }
 }
 

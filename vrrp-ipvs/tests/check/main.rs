@@ -1,0 +1,10 @@
+//! The checks: schedules in virtual time, conversations octet by octet, and the driver with real sockets on loopback.
+
+mod conversations;
+mod driver;
+mod hostile;
+mod http;
+mod schedule;
+mod servers;
+#[cfg(feature = "tls")]
+mod tls;
