@@ -53,11 +53,14 @@ pub(crate) fn on_ipvs<Body: FnOnce()>(body: Body) {
 
 /// Says that a test did not run, and why; with `VRRP_TEST_REQUIRE=all` that is a failure.
 pub(crate) fn skip(reason: &str) {
-    assert!(!std::env::var("VRRP_TEST_REQUIRE").is_ok_and(|value| value == "all"), "VRRP_TEST_REQUIRE=all, but {reason}");
+    assert!(
+        !std::env::var("VRRP_TEST_REQUIRE").is_ok_and(|value| value == "all"),
+        "VRRP_TEST_REQUIRE=all, but {reason}"
+    );
     writeln!(std::io::stderr(), "SKIPPED: {reason}").unwrap();
 }
 
-fn in_a_guest() -> bool {
+pub(crate) fn in_a_guest() -> bool {
     std::env::var_os("VRRP_IPVS_GUEST").is_some()
 }
 

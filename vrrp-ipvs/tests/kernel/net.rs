@@ -1,8 +1,8 @@
 //! Network namespaces joined by cables, and what runs in them. Each goes when its value is dropped.
 
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::Arc;
@@ -42,14 +42,9 @@ impl Host {
         run("ip", &format!("-n {} {arguments}", self.name))
     }
 
-    /// Any program.
-    pub(crate) fn run(&self, command: &str) -> String {
-        run("ip", &format!("netns exec {} {command}", self.name))
-    }
-
-    /// `ipvsadm -Ln` with options.
+    /// `ipvsadm` with options.
     pub(crate) fn ipvsadm(&self, options: &str) -> String {
-        self.run(&format!("ipvsadm {options}"))
+        self.inside(|| run("ipvsadm", options))
     }
 
     /// The lines of `ipvsadm -Ln` after its three of heading, with single spaces.
