@@ -10,6 +10,7 @@ mod fake;
 mod genl;
 mod model;
 mod plan;
+pub mod service;
 
 pub use apply::{Applied, ApplyError, Failure};
 pub use client::{Info, Ipvs, Version};
