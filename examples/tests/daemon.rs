@@ -14,6 +14,8 @@ mod hostile;
 mod interface;
 #[path = "daemon/network.rs"]
 mod network;
+#[path = "daemon/options.rs"]
+mod options;
 #[path = "daemon/partition.rs"]
 mod partition;
 #[path = "daemon/startup.rs"]

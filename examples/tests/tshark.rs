@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Node, PATIENCE, TempDir, adverts, gratuitous_arps, in_parallel, lab, tool, wait_until};
+use common::{Node, PATIENCE, TempDir, adverts, announcements, in_parallel, lab, tool, wait_until};
 use vrrp_net::lab::Lab;
 
 /// What an advertisement says, as `tshark` prints it.
@@ -68,9 +68,9 @@ fn decodes(wanted: &Wanted) {
     let interface = host.attach(&lan, "eth0", &["192.0.2.1/24"]).expect("an interface");
     let common = "--interface eth0 --address 192.0.2.100 --address 192.0.2.101/24";
     let mut node = Node::start(&host, common.split(' ').chain(wanted.arguments.split(' ')));
-    let has_advertised = || adverts(&capture.frames()).len() >= 3 && gratuitous_arps(&capture.frames()).len() >= 2;
+    let has_advertised = || adverts(&capture.frames()).len() >= 3 && announcements(&capture.frames()).len() >= 2;
     assert!(wait_until(PATIENCE, has_advertised), "too few frames: {:#?}", node.log().lines());
-    assert!(node.terminate().success());
+    assert!(node.interrupt().success());
     let has_resigned = || adverts(&capture.frames()).iter().any(|advert| advert.priority == 0);
     assert!(wait_until(PATIENCE, has_resigned), "no priority 0: {:#?}", node.log().lines());
 

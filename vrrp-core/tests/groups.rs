@@ -257,6 +257,35 @@ fn a_gated_group_serves_when_every_member_is_confirmed() {
 }
 
 #[test]
+fn a_confirmed_claim_that_waited_for_a_member_goes_on_when_that_one_is_removed() {
+    let mut host = Host::new([gated(), gated()]);
+    host.group(Instant::ZERO);
+    host.start();
+    host.run(DOWN_AT);
+    assert_eq!(host.event(millis(3700), 0, Event::Confirm(DOWN_AT)), []);
+    host.router.remove(millis(3800), host.ids[1]).unwrap();
+    assert!(host.actions().contains(&(0, InstallAddresses)));
+    assert_eq!(host.router.state(host.ids[0]).unwrap().role(), Role::Active);
+}
+
+#[test]
+fn a_confirmed_claim_that_waited_for_its_group_goes_on_when_the_group_is_removed() {
+    let mut host = Host::new([gated(), gated()]);
+    let group = host.group(Instant::ZERO);
+    host.start();
+    host.run(DOWN_AT);
+    assert_eq!(host.event(millis(3700), 0, Event::Confirm(DOWN_AT)), []);
+    host.router.remove_group(millis(3800), group);
+    assert!(host.actions().contains(&(0, InstallAddresses)));
+    assert_eq!(host.roles(), [Role::Active, Role::Claimant]);
+    // What was confirmed in one group is not confirmed in the next.
+    host.event(millis(3900), 0, Event::Shutdown);
+    host.event(millis(3900), 0, Event::Startup);
+    host.group(millis(4000));
+    assert!(host.roles().iter().all(|role| *role == Role::Backup));
+}
+
+#[test]
 fn a_gated_group_of_which_one_member_is_refused_serves_nothing() {
     let mut host = Host::new([gated(), gated()]);
     host.group(Instant::ZERO);

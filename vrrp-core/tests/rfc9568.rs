@@ -336,6 +336,46 @@ fn el_08_an_equal_or_higher_advertisement_restarts_the_delay() {
 }
 
 #[test]
+fn el_08_a_resignation_ends_the_delay_and_the_next_lower_active_begins_another() {
+    let mut router = Router::backup(params().with_preempt(Preempt::After(Duration::from_secs(10))));
+    let hears_lower = |router: &mut Router, at| {
+        router.handle(at, Event::Advert(advert(RIVAL_BELOW, 50)));
+        let State::Backup(backup) = router.state() else { panic!("it is {:?}", router.state()) };
+        backup.heard
+    };
+    assert_eq!(hears_lower(&mut router, 1000), Heard::Active);
+    router.handle(2000, Event::Advert(advert(RIVAL_BELOW, 0)));
+    // Within Skew_Time it speaks again, or another one does.
+    for at in [2500, 5000, 8000, 11_000, 12_400] {
+        assert_eq!(hears_lower(&mut router, at), Heard::Active, "at {at} ms");
+    }
+    assert_eq!(hears_lower(&mut router, 12_500), Heard::LowerPriority);
+}
+
+#[test]
+fn el_08_a_delay_that_was_taken_away_and_is_configured_again_begins_anew() {
+    for between in [Preempt::Immediately, Preempt::Never] {
+        let delayed = params().with_preempt(Preempt::After(Duration::from_secs(3)));
+        let mut router = Router::backup(delayed);
+        router.handle(1000, Event::Advert(advert(RIVAL_BELOW, 50)));
+        router.reconfigure(2000, params().with_preempt(between));
+        router.reconfigure(3000, delayed);
+        router.handle(4500, Event::Advert(advert(RIVAL_BELOW, 50)));
+        assert!(matches!(router.state(), State::Backup(backup) if backup.heard == Heard::Active), "{between:?}");
+        router.handle(7500, Event::Advert(advert(RIVAL_BELOW, 50)));
+        assert!(matches!(router.state(), State::Backup(backup) if backup.heard == Heard::LowerPriority));
+    }
+}
+
+#[test]
+fn tm_09_tm_11_after_a_resignation_a_new_priority_still_leaves_skew_time_alone() {
+    let mut router = Router::backup(params());
+    router.handle(1000, Event::Advert(advert(RIVAL_ABOVE, 0)));
+    router.reconfigure(1100, params().with_priority(priority(56)));
+    assert_eq!(router.deadline().unwrap().0, millis(1000) + Duration::from_nanos(781_250_000));
+}
+
+#[test]
 fn el_08_a_preemption_delay_never_delays_the_takeover_from_a_dead_or_resigning_active() {
     let params = params().with_preempt(Preempt::After(Duration::from_secs(60)));
     let mut router = Router::backup(params);

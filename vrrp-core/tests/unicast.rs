@@ -229,8 +229,11 @@ fn uc_06_a_unicast_router_follows_its_own_address() {
     router.set_primary_address(millis(1), id, Some(other)).unwrap();
     assert_eq!(receive(&mut router, 51, from(RIVAL_ABOVE, ME)), Err(Discard::Destination));
     assert_eq!(receive(&mut router, 51, from(RIVAL_ABOVE, other)), Ok(id));
+    // Without one nothing is for it: not what was for the old one, nor what is for the group.
     router.set_primary_address(millis(2), id, None).unwrap();
-    assert_eq!(receive(&mut router, 51, from(RIVAL_ABOVE, other)), Err(Discard::Destination));
+    for destination in [other, Family::V4.group()] {
+        assert_eq!(receive(&mut router, 51, from(RIVAL_ABOVE, destination)), Err(Discard::Destination));
+    }
 }
 
 #[test]

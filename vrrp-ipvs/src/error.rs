@@ -1,8 +1,9 @@
-//! Why the kernel's IPVS could not be used.
+//! Why the kernel's IPVS could not be used, or did not do what was asked.
 
 use std::io;
 
 use crate::genl;
+use crate::model::{DestinationId, ModelError, PersistenceEngine, Scheduler, ServiceId, SyncState};
 
 /// An operation on IPVS that did not happen. The message says which one, why, and the way out where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +22,60 @@ pub enum Error {
     /// There is no generic netlink to find IPVS with.
     #[error("no generic netlink socket: {0}")]
     Socket(io::Error),
-    /// The kernel refused a request, or the exchange with it failed.
+    /// What was asked for is impossible on any kernel; it was not asked.
+    #[error(transparent)]
+    Invalid(#[from] ModelError),
+    /// The kernel has no such scheduler, or persistence engine, and could not load it (`ENOENT`).
+    ///
+    /// It does not say which of the two, where there are two.
+    #[error("{service}: the kernel has no {}", missing_modules(scheduler, engine.as_ref()))]
+    SchedulerMissing {
+        /// The service.
+        service: ServiceId,
+        /// Its scheduler.
+        scheduler: Scheduler,
+        /// Its persistence engine.
+        engine: Option<PersistenceEngine>,
+    },
+    /// A service that was to be added is there already (`EEXIST`).
+    #[error("{service} is in the kernel's table already (EEXIST): set it instead of adding it")]
+    ServiceExists {
+        /// The service.
+        service: ServiceId,
+    },
+    /// The service that was meant is not there (`ESRCH`).
+    #[error("{service} is not in the kernel's table (ESRCH): add it first")]
+    NoService {
+        /// The service.
+        service: ServiceId,
+    },
+    /// A destination that was to be added is there already (`EEXIST`).
+    #[error("{service} has the destination {destination} already (EEXIST): set it instead of adding it")]
+    DestinationExists {
+        /// The service.
+        service: ServiceId,
+        /// The destination.
+        destination: DestinationId,
+    },
+    /// The destination that was meant is not there (`ENOENT`).
+    #[error("{service} has no destination {destination} (ENOENT): add it first")]
+    NoDestination {
+        /// The service.
+        service: ServiceId,
+        /// The destination.
+        destination: DestinationId,
+    },
+    /// A synchronisation daemon that was to be started runs already (`EEXIST`).
+    #[error("a synchronisation daemon of state {0:?} runs already (EEXIST): stop it first to change it")]
+    DaemonRuns(SyncState),
+    /// The synchronisation daemon that was to be stopped does not run (`ESRCH`).
+    #[error("no synchronisation daemon of state {0:?} runs (ESRCH)")]
+    DaemonDoesNotRun(SyncState),
+    /// The kernel refused a request for another reason, or the exchange with it failed.
     #[error("{operation}: {error}")]
     Kernel {
         /// What was asked of it.
-        operation: &'static str,
+        operation: String,
         /// What it said.
         error: io::Error,
     },
@@ -33,22 +83,45 @@ pub enum Error {
     #[error("{operation}: the kernel's answer cannot be read: {reason}")]
     Malformed {
         /// What was asked of it.
-        operation: &'static str,
+        operation: String,
         /// What is wrong with the answer.
         reason: String,
     },
 }
 
+/// Numbers of `asm-generic/errno-base.h` that have a meaning here.
+pub(crate) const ENOENT: i32 = 2;
+pub(crate) const ESRCH: i32 = 3;
+pub(crate) const EEXIST: i32 = 17;
+
 impl Error {
     /// The error of `operation` from that of the exchange it made.
-    pub(crate) fn of(operation: &'static str, failure: genl::Error) -> Self {
+    pub(crate) fn of(operation: impl Into<String>, failure: genl::Error) -> Self {
         match failure {
-            // A family that nobody has registered, by name or by number: the module is not there.
-            genl::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => Self::ModuleMissing,
             genl::Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Self::NotPermitted,
-            genl::Error::Io(error) => Self::Kernel { operation, error },
-            genl::Error::Malformed(reason) => Self::Malformed { operation, reason },
+            genl::Error::Io(error) => Self::Kernel { operation: operation.into(), error },
+            genl::Error::Malformed(reason) => Self::Malformed { operation: operation.into(), reason },
         }
+    }
+
+    /// Whether no other request would fare better: nothing that follows need be tried.
+    pub(crate) const fn is_of_the_whole_kernel(&self) -> bool {
+        matches!(self, Self::ModuleMissing | Self::NotPermitted | Self::Socket(_))
+    }
+}
+
+fn missing_modules(scheduler: &Scheduler, engine: Option<&PersistenceEngine>) -> String {
+    match engine {
+        None => format!(
+            "scheduler {scheduler:?}: load the module ip_vs_{scheduler} (as root: modprobe ip_vs_{scheduler})",
+            scheduler = scheduler.name()
+        ),
+        Some(engine) => format!(
+            "scheduler {scheduler:?} or no persistence engine {engine:?}: load the modules ip_vs_{scheduler} and \
+             ip_vs_pe_{engine} (as root: modprobe -a ip_vs_{scheduler} ip_vs_pe_{engine})",
+            scheduler = scheduler.name(),
+            engine = engine.name()
+        ),
     }
 }
 
@@ -58,7 +131,6 @@ mod tests {
 
     /// Numbers of `asm-generic/errno-base.h`.
     const EPERM: i32 = 1;
-    const ENOENT: i32 = 2;
     const EINVAL: i32 = 22;
 
     fn of(errno: i32) -> Error {
@@ -66,9 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn a_family_the_kernel_does_not_know_is_a_missing_module() {
-        assert!(matches!(of(ENOENT), Error::ModuleMissing));
-        let text = of(ENOENT).to_string();
+    fn a_missing_module_is_named_and_how_to_load_it() {
+        let text = Error::ModuleMissing.to_string();
         assert!(text.contains("module ip_vs") && text.contains("modprobe ip_vs"), "{text}");
     }
 
@@ -81,5 +152,19 @@ mod tests {
     #[test]
     fn any_other_refusal_names_the_operation_and_the_reason() {
         assert_eq!(of(EINVAL).to_string(), "ask IPVS for its version: Invalid argument (os error 22)");
+    }
+
+    #[test]
+    fn a_missing_scheduler_names_its_module() {
+        let service = ServiceId::tcp("192.0.2.1".parse().unwrap(), 80);
+        let scheduler = Scheduler::new("abc").unwrap();
+        let error = Error::SchedulerMissing { service, scheduler: scheduler.clone(), engine: None };
+        assert_eq!(
+            error.to_string(),
+            "TCP 192.0.2.1:80: the kernel has no scheduler \"abc\": load the module ip_vs_abc \
+             (as root: modprobe ip_vs_abc)"
+        );
+        let error = Error::SchedulerMissing { service, scheduler, engine: Some(PersistenceEngine::SIP) };
+        assert!(error.to_string().contains("modprobe -a ip_vs_abc ip_vs_pe_sip"), "{error}");
     }
 }

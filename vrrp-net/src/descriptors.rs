@@ -1,6 +1,6 @@
 //! Sockets that somebody with more privileges has opened for the driver.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 
 use socket2::{Domain, Protocol, SockRef};
@@ -161,10 +161,10 @@ pub(crate) fn take_spare(spares: &mut Vec<OwnedFd>, name: &str, wanted: Use) -> 
 /// Copies of the sockets of a driver.
 pub(crate) fn copies<'a>(
     link_socket: &LinkSocket,
-    advert_sockets: impl Iterator<Item = &'a AdvertSocket>,
+    own: impl Iterator<Item = BorrowedFd<'a>>,
     spares: &[OwnedFd],
 ) -> std::io::Result<Descriptors> {
-    let own = advert_sockets.map(|socket| socket.as_fd().try_clone_to_owned());
+    let own = own.map(|socket| socket.try_clone_to_owned());
     let more = spares.iter().map(OwnedFd::try_clone);
     let link_socket = link_socket.as_fd().try_clone_to_owned()?;
     Ok(Descriptors {

@@ -8,6 +8,7 @@ mod event;
 mod guard;
 mod links;
 mod managed;
+mod memberships;
 mod receive;
 mod reconfigure;
 mod reservation;
@@ -31,6 +32,7 @@ use self::announce::{Announcing, Unannounced};
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
+use self::receive::Intake;
 pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
 use self::transmit::Outbox;
 use crate::error::{Capability, Error};
@@ -43,11 +45,14 @@ use crate::{Descriptors, LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, d
 /// The mark on the addresses that this crate installs (`IFA_PROTO`): VRRP's IP protocol number.
 pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
 
-/// Epoll tokens; the sockets of interfaces count on from [`FIRST_INTERFACE`].
+/// Epoll tokens.
 const TIMER: u64 = 0;
 const MONITOR: u64 = 1;
 const COMMANDS: u64 = 2;
 const GUARDIAN: u64 = 3;
+const INTAKE: u64 = 4;
+
+/// Tokens of the sockets among themselves, and of interfaces, begin here.
 const FIRST_INTERFACE: u64 = 4;
 
 /// For each family one for advertisements, and then one for claims of addresses.
@@ -64,6 +69,7 @@ const WATCHES: u64 = 2;
 #[derive(Debug)]
 pub struct Driver {
     epoll: sys::Epoll,
+    intake: Intake,
     timer: sys::Timer,
     /// When the timer goes off, if it is set.
     armed: Option<Instant>,
@@ -108,6 +114,8 @@ pub struct Driver {
     kept_apart: BTreeSet<IfIndex>,
     /// What virtual routers track of this host.
     view: HostView,
+    /// How often the groups of all interfaces are joined anew.
+    membership_refresh: Option<Duration>,
 }
 
 impl Driver {
@@ -135,7 +143,7 @@ impl Driver {
     /// # Errors
     /// [`Error::Io`] if the process has no descriptors left.
     pub fn descriptors(&self) -> Result<Descriptors, Error> {
-        let own = self.interfaces.values().flat_map(|interface| interface.sockets.iter().flatten());
+        let own = self.interfaces.values().flat_map(Interface::descriptors);
         descriptors::copies(&self.link_socket, own, &self.spares)
             .map_err(|error| Error::io("copy the driver's sockets", error))
     }
@@ -150,8 +158,11 @@ impl Driver {
         let monitor = Monitor::open()?;
         epoll.add_edge(timer.as_fd(), TIMER).map_err(opened)?;
         epoll.add(monitor.as_fd(), MONITOR).map_err(opened)?;
+        let intake = Intake::new().map_err(opened)?;
+        epoll.add(intake.sockets.as_fd(), INTAKE).map_err(opened)?;
         Ok(Self {
             epoll,
+            intake,
             timer,
             armed: None,
             monitor,
@@ -181,6 +192,7 @@ impl Driver {
             drop_table: None,
             kept_apart: BTreeSet::new(),
             view: HostView::new(),
+            membership_refresh: Some(memberships::REFRESH),
         })
     }
 
@@ -219,14 +231,23 @@ impl Driver {
             self.remove(id)?;
             return Err(error);
         }
+        if self.managed.len() == 1 {
+            self.schedule_rejoining(now);
+        }
         // Once for all that are added together.
         self.unfiltered.insert(token);
+        if let Some(params) = self.router.params(id) {
+            self.intake.keep_up_with(params.advert_interval().as_duration());
+        }
         self.keep_addresses_apart(id);
         if self.interfaces.get(&token).is_some_and(|interface| !interface.reported_usable) {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
         self.start(now, id);
-        self.arm_at(now, now)?;
+        // One that has gone off for an earlier one is not read before the next turn.
+        if self.armed.is_none_or(|armed| armed > now) {
+            self.arm_at(now, now)?;
+        }
         Ok(id)
     }
 
@@ -285,6 +306,7 @@ impl Driver {
                 self.interface_failed(managed.interface, error);
             }
             drop(managed);
+            self.unfollow();
             self.close_unused_interfaces();
         }
         self.finish_turn()
@@ -420,7 +442,7 @@ impl Driver {
         // Adverts come before timers: a process that was held up must read what happened before it acts on a timer.
         self.read_ready()?;
         let now = sys::boottime_now();
-        self.router.handle_timeout(now);
+        self.router.handle_timeout_together(now);
         // Advertisements first: what follows may keep the kernel busy for a while.
         self.perform();
         self.do_chores(now);
@@ -492,8 +514,8 @@ impl Driver {
     fn arm(&mut self, now: Instant) -> Result<(), Error> {
         let at_once = (!self.busy.is_empty()).then_some(now);
         let chore = self.chores.first().map(|(at, _)| *at);
-        let next =
-            [self.router.poll_timeout(), chore, at_once, self.next_announcement(now)].into_iter().flatten().min();
+        let others = [chore, at_once, self.next_announcement(now), self.intake.next_look()];
+        let next = others.into_iter().chain([self.router.poll_timeout()]).flatten().min();
         match next {
             Some(next) => self.arm_at(now, next),
             None => Ok(()),
@@ -524,6 +546,7 @@ impl Driver {
                 Chore::Start(id) => self.start(now, id),
                 Chore::LinkUp(token) => self.link_is_up(now, token),
                 Chore::Attach(token) => self.attach_again(now, token),
+                Chore::Rejoin(token) => self.rejoin_next(now, token),
                 // The addresses of that time are gone.
                 Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
             }

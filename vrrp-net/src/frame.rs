@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header};
-use vrrp_core::wire::InternetChecksum;
+use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header, IpDscp, IpNumber, Ipv4Header};
+use vrrp_core::Family;
+use vrrp_core::wire::{InternetChecksum, PROTOCOL};
 
 /// Octets of a gratuitous ARP with its Ethernet header, without padding or checksum.
 pub const GRATUITOUS_ARP_LEN: usize = 42;
@@ -100,7 +101,90 @@ pub(crate) fn announcement(
     }
 }
 
+/// Octets of the Ethernet and IP headers of an advertisement to its group, of either family.
+pub(crate) const MOST_HEADERS: usize = Ethernet2Header::LEN + 40;
+
+/// The Ethernet and IP headers of an advertisement with a payload of `length` octets to the group of its family, in a
+/// buffer of the caller's. Nothing if its addresses are of two families, or it goes elsewhere, or it is too long.
+pub(crate) fn advert_headers(
+    mac: [u8; 6],
+    source: IpAddr,
+    destination: IpAddr,
+    ttl: u8,
+    length: usize,
+    identification: u16,
+    buffer: &mut [u8; MOST_HEADERS],
+) -> Option<&[u8]> {
+    let length = u16::try_from(length).ok()?;
+    if destination != Family::of(destination).group() {
+        return None;
+    }
+    let (ethernet, ip) = buffer.split_at_mut(Ethernet2Header::LEN);
+    let (ether_type, group_mac) = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(group)) => {
+            let mut header = Ipv4Header::new(length, ttl, IpNumber(PROTOCOL), source.octets(), group.octets()).ok()?;
+            header.dont_fragment = false;
+            header.identification = identification;
+            // Network control (RFC 9568 §2.5).
+            header.dscp = IpDscp::CS6;
+            header.header_checksum = header.calc_header_checksum();
+            ip.get_mut(..Ipv4Header::MIN_LEN)?.copy_from_slice(&header.to_bytes());
+            let [_, b, c, d] = group.octets();
+            (EtherType::IPV4, [0x01, 0x00, 0x5e, b & 0x7f, c, d])
+        }
+        (IpAddr::V6(source), IpAddr::V6(group)) => {
+            let [high, low] = length.to_be_bytes();
+            // Version 6, network control, payload length, next header, hop limit.
+            ip.get_mut(..8)?.copy_from_slice(&[0x6c, 0, 0, 0, high, low, PROTOCOL, ttl]);
+            ip.get_mut(8..24)?.copy_from_slice(&source.octets());
+            ip.get_mut(24..40)?.copy_from_slice(&group.octets());
+            let [.., a, b, c, d] = group.octets();
+            (EtherType::IPV6, [0x33, 0x33, a, b, c, d])
+        }
+        (IpAddr::V4(_) | IpAddr::V6(_), _) => return None,
+    };
+    let header = Ethernet2Header { source: mac, destination: group_mac, ether_type };
+    ethernet.copy_from_slice(&header.to_bytes());
+    let end = if ether_type == EtherType::IPV4 { Ethernet2Header::LEN + Ipv4Header::MIN_LEN } else { MOST_HEADERS };
+    buffer.get(..end)
+}
+
 /// Whether `mac` is one that RFC 9568 §7.3 sets aside for virtual routers.
 fn is_virtual_router_mac(mac: [u8; 6]) -> bool {
     matches!(mac, [0x00, 0x00, 0x5e, 0x00, 0x01 | 0x02, _])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    #[test]
+    fn tx_01_tx_03_tx_13_an_advert_over_ipv4_has_ttl_255_protocol_112_network_control_and_the_groups_mac() {
+        let (source, mut buffer) = ([192, 0, 2, 1].into(), [0; MOST_HEADERS]);
+        let headers = advert_headers(MAC, source, Family::V4.group(), 255, 12, 7, &mut buffer).unwrap();
+        assert_eq!(headers[..14], [0x01, 0, 0x5e, 0, 0, 0x12, 2, 0, 0, 0, 0, 1, 8, 0]);
+        assert_eq!(headers[14..24], [0x45, 0xc0, 0, 32, 0, 7, 0, 0, 255, 112]);
+        assert_eq!(headers[26..], [192, 0, 2, 1, 224, 0, 0, 18]);
+        assert_eq!(InternetChecksum::new().with(&headers[14..]).field(), [0, 0], "the header checksum");
+    }
+
+    #[test]
+    fn an_advert_over_ipv6_has_hop_limit_255_protocol_112_network_control_and_the_groups_mac() {
+        let source: IpAddr = "fe80::1".parse().unwrap();
+        let mut buffer = [0; MOST_HEADERS];
+        let headers = advert_headers(MAC, source, Family::V6.group(), 255, 24, 7, &mut buffer).unwrap();
+        assert_eq!(headers[..14], [0x33, 0x33, 0, 0, 0, 0x12, 2, 0, 0, 0, 0, 1, 0x86, 0xdd]);
+        assert_eq!(headers[14..22], [0x6c, 0, 0, 0, 0, 24, 112, 255]);
+        assert_eq!((headers.len(), headers[22], headers[38]), (MOST_HEADERS, 0xfe, 0xff));
+    }
+
+    #[test]
+    fn what_does_not_go_to_the_group_or_is_too_long_has_no_headers() {
+        let (source, mut buffer) = ([192, 0, 2, 1].into(), [0; MOST_HEADERS]);
+        assert_eq!(advert_headers(MAC, source, [192, 0, 2, 2].into(), 255, 12, 0, &mut buffer), None);
+        assert_eq!(advert_headers(MAC, source, Family::V6.group(), 255, 12, 0, &mut buffer), None);
+        assert_eq!(advert_headers(MAC, source, Family::V4.group(), 255, 65_535, 0, &mut buffer), None);
+    }
 }

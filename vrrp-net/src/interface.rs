@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use vrrp_core::{Family, IfIndex, Instant, RouterId, VirtualAddr};
@@ -126,6 +126,12 @@ impl Interface {
             }
             (Some(Some(_)) | None, _) | (Some(None), None) => Ok(false),
         }
+    }
+
+    /// Every socket on it.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let adverts = self.sockets.iter().flatten().map(AsFd::as_fd);
+        adverts.chain(self.watches.iter().flatten().map(AsFd::as_fd))
     }
 
     pub(crate) fn close_watch(&mut self, family: Family) {

@@ -3,17 +3,23 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use vrrp_core::IfIndex;
 
 use crate::error::{Capability, Error};
-use crate::frame::{self, ArpForm, NEIGHBOR_ADVERT_LEN};
-use crate::sys;
+use crate::frame::{self, ArpForm, MOST_HEADERS, NEIGHBOR_ADVERT_LEN};
+use crate::{Outgoing, sys};
+
+/// Octets of frames that the kernel keeps until their interfaces have sent them: some thousands.
+const SEND_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Sends frames; receives nothing.
 #[derive(Debug)]
 pub struct LinkSocket {
     socket: OwnedFd,
+    /// Of the next IPv4 datagram.
+    identification: AtomicU16,
 }
 
 /// That an address is at a MAC from now on, to be told to the hosts on a link.
@@ -66,7 +72,9 @@ impl LinkSocket {
         }
         // Announcements belong to the control of the network; without the priority they are sent all the same.
         let _ = socket.set_priority(crate::socket::PRIORITY);
-        Ok(Self { socket: fd })
+        // Smaller buffers do too, unless thousands go out at once.
+        let _ = sys::set_send_buffer(fd.as_fd(), SEND_BUFFER);
+        Ok(Self { socket: fd, identification: AtomicU16::new(1) })
     }
 
     /// The Ethernet address of an interface.
@@ -113,6 +121,57 @@ impl LinkSocket {
                     Err(error) => return (total, Some(error)),
                 }
             }
+        }
+    }
+
+    /// Sends advertisements to the groups of their families, whole frames, those of any interfaces together: that is much
+    /// cheaper than through the sockets that they are heard on, for which the kernel finds a route for each.
+    ///
+    /// `failed` is told of each that was not sent, as with [`AdvertSocket::send`](crate::AdvertSocket::send).
+    pub(crate) fn send_adverts<'a>(
+        &self,
+        count: usize,
+        advert: impl Fn(usize) -> Option<(IfIndex, [u8; 6], Outgoing<'a>)>,
+        mut failed: impl FnMut(usize, io::Error),
+    ) {
+        let mut at = 0;
+        while at < count {
+            let result = match count - at {
+                1 => self.send_some_adverts::<1>(at, &advert),
+                _ => self.send_some_adverts::<{ sys::BATCH }>(at, &advert),
+            };
+            match result {
+                // Never nothing, so that this ends.
+                Ok(sent) => at += sent.max(1),
+                Err(error) => {
+                    failed(at, error);
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Sends as many as go with one system call. The error is that of the first one.
+    fn send_some_adverts<'a, const ROOM: usize>(
+        &self,
+        from: usize,
+        advert: impl Fn(usize) -> Option<(IfIndex, [u8; 6], Outgoing<'a>)>,
+    ) -> io::Result<usize> {
+        let mut headers = [[0; MOST_HEADERS]; ROOM];
+        let mut parcels = [sys::Parcel::EMPTY; ROOM];
+        let mut count = 0;
+        for ((parcel, header), place) in parcels.iter_mut().zip(&mut headers).zip(from..) {
+            let Some((interface, mac, it)) = advert(place) else { break };
+            let number = self.identification.fetch_add(1, Ordering::Relaxed);
+            let (source, length) = (it.source, it.payload.len());
+            let made = frame::advert_headers(mac, source, it.destination, it.ttl, length, number, header);
+            let Some(made) = made else { break };
+            *parcel = sys::Parcel::frame_in_parts(made, it.payload, interface);
+            count += 1;
+        }
+        match parcels.get(..count) {
+            None | Some([]) => Err(io::ErrorKind::InvalidInput.into()),
+            Some(parcels) => sys::send_batch(self.socket.as_fd(), parcels),
         }
     }
 

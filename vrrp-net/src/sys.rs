@@ -68,6 +68,12 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) })
     }
 
+    /// Watch `fd` no more.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: the kernel reads no event when it removes.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut()) })
+    }
+
     /// Fill `ready` with the members that are ready now. Returns how many.
     pub(crate) fn look(&self, ready: &mut [Ready]) -> io::Result<usize> {
         self.wait(ready, Some(Duration::ZERO))
@@ -407,7 +413,9 @@ pub(crate) mod guardian {
         /// Memory of this many octets.
         pub(crate) fn new(length: usize) -> io::Result<Self> {
             let access = libc::PROT_READ | libc::PROT_WRITE;
-            let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            // Miri has no memory that is shared, and no second process to share it with.
+            let kind = if cfg!(miri) { libc::MAP_PRIVATE } else { libc::MAP_SHARED | libc::MAP_NORESERVE };
+            let kind = kind | libc::MAP_ANONYMOUS;
             // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
             let start = unsafe { libc::mmap(ptr::null_mut(), length, access, kind, -1, 0) };
             if start == libc::MAP_FAILED {
@@ -865,7 +873,17 @@ pub(crate) mod guardian {
 
     /// A millisecond.
     fn pause() {
-        let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        sleep(1_000_000);
+    }
+
+    /// Time for others to take in what was sent.
+    pub(crate) fn rest() {
+        sleep(1_250_000);
+    }
+
+    /// Nanoseconds, less than a second of them.
+    fn sleep(nanos: libc::c_long) {
+        let time = libc::timespec { tv_sec: 0, tv_nsec: nanos };
         // SAFETY: the time is valid for the call; what is left of it is not asked for.
         unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<libc::timespec>()) };
     }
@@ -1389,9 +1407,14 @@ impl<'a> Parcel<'a> {
 
     /// A whole frame, Ethernet header included, for a packet socket.
     pub(crate) fn frame(frame: &'a [u8], interface: IfIndex) -> Self {
-        let ethertype = frame.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
+        Self::frame_in_parts(frame, &[], interface)
+    }
+
+    /// As [`frame`](Self::frame), of which `start` has the Ethernet header in it.
+    pub(crate) fn frame_in_parts(start: &'a [u8], rest: &'a [u8], interface: IfIndex) -> Self {
+        let ethertype = start.get(12..14).and_then(|field| field.try_into().ok()).map_or(0, u16::from_be_bytes);
         let address = Address::Link(link_address(interface, ethertype));
-        Self { parts: [frame, &[]], address, ancillary: Ancillary::NONE }
+        Self { parts: [start, rest], address, ancillary: Ancillary::NONE }
     }
 }
 

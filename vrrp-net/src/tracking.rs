@@ -167,6 +167,20 @@ impl HostView {
         self.stale |= new;
     }
 
+    /// Forget what no source depends on any more.
+    pub fn follow_only<'a>(&mut self, sources: impl IntoIterator<Item = &'a Source>) {
+        let (mut addresses, mut networks) = (BTreeSet::new(), BTreeSet::new());
+        for source in sources {
+            match source {
+                Source::Interface(_) => {}
+                Source::Address(TrackedAddress { address, .. }) => drop(addresses.insert(*address)),
+                Source::Route(TrackedRoute { destination, .. }) => drop(networks.insert(network(*destination))),
+            }
+        }
+        self.addresses.retain(|address, _| addresses.contains(address));
+        self.routes.retain(|network, _| networks.contains(network));
+    }
+
     /// Whether a route is followed, so that the monitor has to [tell of routes](crate::netlink::Monitor::watch_routes).
     pub fn follows_routes(&self) -> bool {
         !self.routes.is_empty()
@@ -183,6 +197,8 @@ impl HostView {
         match change {
             Change::Link(link) => self.note_link(link),
             Change::LinkRemoved { index, .. } => self.forget_link(*index),
+            // It is up or down as it was.
+            Change::LinkMoved(_) => false,
             Change::Address(address) => self.note_address(address, address.is_usable()),
             Change::AddressRemoved(address) => {
                 // The kernel deletes IPv4 routes with it as their source, and does not tell.
@@ -535,6 +551,23 @@ mod tests {
         view.follow(&wanted);
         view.replace(&[link(7, "eth1", true, true)], &[], &[route("10.0.0.0", 8, 0, vec![hop("192.0.2.254", 7)])]);
         assert!(view.is_up(&wanted));
+    }
+
+    #[test]
+    fn what_no_source_depends_on_is_forgotten() {
+        let mut view = HostView::new();
+        let (any, other) = (on_route(|_| {}), on_route(|it| it.destination = ("10.0.0.0".parse().unwrap(), 8)));
+        view.follow(&any);
+        view.follow(&other);
+        let ten = route("10.0.0.0", 8, 0, vec![hop("192.0.2.254", 7)]);
+        view.replace(&[link(7, "eth1", true, true)], &[], std::slice::from_ref(&ten));
+        view.follow_only([&other]);
+        assert!(view.is_up(&other) && view.follows_routes());
+        assert!(!view.apply(&added(route("0.0.0.0", 0, 100, vec![hop("192.0.2.254", 7)]))), "nobody follows it");
+        view.follow_only([]);
+        assert!(!view.follows_routes() && !view.apply(&Change::RouteRemoved(ten)));
+        view.follow(&any);
+        assert!(view.is_stale(), "it has to be listed anew");
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub(crate) struct AddressClaim {
 }
 
 impl AddressWatch {
-    /// Hears nothing until it is told [what for](Self::set_addresses). Through `spare`, one that is bound to no interface, if
-    /// there is one.
+    /// Hears nothing until it is told [what for](Self::set_addresses). Through `spare`, one that is bound to this interface or
+    /// to none, if there is one.
     pub(crate) fn open(name: &str, interface: IfIndex, family: Family, spare: Option<OwnedFd>) -> Result<Self, Error> {
         let socket = match spare {
             Some(spare) => spare,
@@ -41,7 +41,11 @@ impl AddressWatch {
         };
         let bound = match family {
             Family::V4 => sys::bind_packet(socket.as_fd(), interface, sys::ETHERTYPE_ARP),
-            Family::V6 => SockRef::from(&socket).bind_device(Some(name.as_bytes())),
+            // Only who has the capability may bind one again, even to the same interface.
+            Family::V6 => match SockRef::from(&socket).device() {
+                Ok(Some(device)) if device == name.as_bytes() => Ok(()),
+                _ => SockRef::from(&socket).bind_device(Some(name.as_bytes())),
+            },
         };
         bound.map_err(|source| failed(name, source))?;
         Ok(Self { socket, family })

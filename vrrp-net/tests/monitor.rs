@@ -41,6 +41,10 @@ fn routes_are_told_of_once_asked_for() {
             assert_eq!((format!("{address}/{length}"), route.table), (destination.to_owned(), 254));
             assert!(a.netlink().unwrap().routes().unwrap().contains(&route), "and it is listed so");
         }
+        monitor.ignore_routes().unwrap();
+        a.add_route("198.51.101.0/24", "192.0.2.2").unwrap();
+        // The kernel tells before it answers the request.
+        assert!(monitor.read(1000).unwrap().iter().all(|change| !format!("{change:?}").contains("198.51.101.0")));
         let of_routes = |change: &Change| matches!(change, Change::Route { .. } | Change::RouteRemoved(_));
         assert!(!silent.read(1000).unwrap().iter().any(of_routes));
     }

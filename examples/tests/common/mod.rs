@@ -3,11 +3,9 @@
 // Every test program takes the part that it needs.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
-pub mod election;
-
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -16,10 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant as Clock};
 
+use rustix::process::{Pid, Signal, kill_process};
 use vrrp_net::lab::{Frame, Host, Lab, Process};
 /// The clock of [`Frame::at`].
 pub use vrrp_net::now;
-use vrrp_net::vrrp_core::wire::{ChecksumForm, Envelope, Packet};
+use vrrp_net::vrrp_core::wire::{ChecksumForm, Envelope, PROTOCOL, Packet};
 use vrrp_net::vrrp_core::{Instant, Priority};
 
 /// Longer than anything here takes: a busy kernel can take half a minute to close a packet socket.
@@ -180,12 +179,23 @@ impl Node {
         self.process.kill().expect("kill vrrpd");
     }
 
-    /// Ask it to end, and wait until it has.
+    /// Ask it to end at once, as Ctrl-C does, and wait until it has.
+    pub fn interrupt(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process number");
+        kill_process(pid, Signal::INT).expect("interrupt vrrpd");
+        self.ended()
+    }
+
+    /// Ask it to hand over and end, and wait until it has.
     pub fn terminate(&mut self) -> ExitStatus {
         self.process.terminate().expect("terminate vrrpd");
+        self.ended()
+    }
+
+    fn ended(&mut self) -> ExitStatus {
         match self.process.wait(PATIENCE).expect("wait for vrrpd") {
             Some(status) => status,
-            None => panic!("vrrpd did not end on SIGTERM: {:#?}", self.log.lines()),
+            None => panic!("vrrpd did not end: {:#?}", self.log.lines()),
         }
     }
 }
@@ -212,17 +222,33 @@ pub struct Advert {
     pub checksum_form: Option<ChecksumForm>,
 }
 
-/// The VRRP advertisements over IPv4 among the frames, in their order.
+/// The VRRP advertisements among the frames, in their order.
 ///
 /// # Panics
 /// If one is not sound, whoever sent it.
 pub fn adverts(frames: &[Frame]) -> Vec<Advert> {
-    frames.iter().filter(|frame| octets(frame, 12) == Some([0x08, 0x00])).map(advert).collect()
+    let is_advert = |frame: &&Frame| match octets(frame, 12) {
+        // The rest is the joining of groups and neighbor discovery.
+        Some([0x08, 0x00]) => octets(frame, 23) == Some([VRRP]),
+        Some([0x86, 0xdd]) => octets(frame, 20) == Some([VRRP]),
+        _ => false,
+    };
+    frames.iter().filter(is_advert).map(advert).collect()
 }
 
 fn advert(frame: &Frame) -> Advert {
     let unsound = |error| -> ! { panic!("unsound advert on the wire: {error:?}: {:02x?}", frame.bytes) };
-    let (envelope, payload) = Envelope::split_ipv4(&frame.bytes[14..]).unwrap_or_else(|error| unsound(error));
+    let datagram = &frame.bytes[14..];
+    let (envelope, payload) = match datagram[0] >> 4 {
+        4 => Envelope::split_ipv4(datagram).unwrap_or_else(|error| unsound(error)),
+        // Without extension headers (RFC 8200 §3).
+        _ => {
+            let [source, destination] =
+                [22, 38].map(|at| IpAddr::from(octets::<16>(frame, at).expect("an IPv6 header")));
+            let length = usize::from(u16::from_be_bytes([datagram[4], datagram[5]]));
+            (Envelope { source, destination, ttl: Some(datagram[7]) }, &datagram[40..40 + length])
+        }
+    };
     let packet = Packet::parse(&envelope, payload).unwrap_or_else(|error| unsound(error));
     Advert {
         at: frame.at,
@@ -240,24 +266,36 @@ fn advert(frame: &Frame) -> Advert {
     }
 }
 
-/// A host that told all others, unasked, at which MAC address an IP address is (RFC 5227 §3).
+/// A host that told all others, unasked, at which MAC address an IP address is: by gratuitous ARP (RFC 5227 §3), or by a
+/// neighbor advertisement to all nodes (RFC 4861 §7.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GratuitousArp {
+pub struct Announcement {
     pub at: Instant,
     pub mac: [u8; 6],
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
-/// The gratuitous ARP frames, requests and replies, in their order.
-pub fn gratuitous_arps(frames: &[Frame]) -> Vec<GratuitousArp> {
-    let parse = |frame: &Frame| {
+/// The announcements among the frames, in their order.
+pub fn announcements(frames: &[Frame]) -> Vec<Announcement> {
+    let by_arp = |frame: &Frame| {
         // Ethernet and IPv4, whose addresses have 6 and 4 octets.
         let is_arp = octets(frame, 12)? == [0x08, 0x06] && octets(frame, 14)? == [0, 1, 8, 0, 6, 4];
         let (mac, sender, target) = (octets(frame, 22)?, octets::<4>(frame, 28)?, octets::<4>(frame, 38)?);
-        (is_arp && sender == target).then(|| GratuitousArp { at: frame.at, mac, address: sender.into() })
+        (is_arp && sender == target).then(|| Announcement { at: frame.at, mac, address: sender.into() })
     };
-    frames.iter().filter_map(parse).collect()
+    let by_neighbor_advertisement = |frame: &Frame| {
+        let is_ipv6 = octets(frame, 12)? == [0x86, 0xdd] && octets(frame, 38)? == ALL_NODES;
+        // Its type is 136, and its option the target's link-layer address, of 8 octets in all.
+        let is_it = is_ipv6 && octets(frame, 54)? == [136] && octets(frame, 78)? == [2, 1];
+        let (address, mac) = (octets::<16>(frame, 62)?, octets(frame, 80)?);
+        is_it.then(|| Announcement { at: frame.at, mac, address: address.into() })
+    };
+    frames.iter().filter_map(|frame| by_arp(frame).or_else(|| by_neighbor_advertisement(frame))).collect()
 }
+
+const VRRP: u8 = PROTOCOL;
+/// ff02::1
+const ALL_NODES: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
 fn octets<const N: usize>(frame: &Frame, at: usize) -> Option<[u8; N]> {
     frame.bytes.get(at..at + N)?.try_into().ok()

@@ -12,7 +12,7 @@ const SLACK: Duration = Duration::from_secs(2);
 fn one_is_active_and_when_it_is_killed_the_other_takes_over_with_the_clients() {
     undisturbed(|| {
         let Some(net) = Network::new() else { return };
-        let (mut a, b) = net.settled("100ms", &[]);
+        let (mut a, b) = net.settled("100ms", &["--no-guardian"]);
         assert!(!net.b.has(VIP.into()));
         assert!(net.client_follows_to(&net.a));
 
@@ -28,6 +28,22 @@ fn one_is_active_and_when_it_is_killed_the_other_takes_over_with_the_clients() {
         assert!(net.a.loses_vip(Duration::from_secs(4) + SLACK), "a dead process still holds the address");
         assert!(net.b.has(VIP.into()));
         assert!(net.adverts_of(&net.a).iter().all(|advert| advert.priority != 0), "a killed process says nothing");
+    });
+}
+
+#[test]
+fn when_the_active_is_killed_its_guardian_releases_the_address_and_resigns_for_it() {
+    undisturbed(|| {
+        let Some(net) = Network::new() else { return };
+        // The other one would wait for 3.6 s, and the kernel for the end of a lease of 5 s.
+        let (mut a, b) = net.settled("1s", &["--lease", "60"]);
+        let killed = Clock::now();
+        a.kill();
+        assert!(net.b.gets_vip(Duration::from_secs(3)), "{:#?}", b.log().lines());
+        eprintln!("with a guardian the address moved {:?} after kill -9", killed.elapsed());
+        assert!(b.log().wait_for(PATIENCE, "Backup -> Active: the Active resigned"), "{:#?}", b.log().lines());
+        assert!(!net.a.has(VIP.into()), "a dead process still holds the address");
+        assert!(net.client_follows_to(&net.b));
     });
 }
 
@@ -145,7 +161,7 @@ fn virtual_routers_of_one_file_on_one_interface_elect_each_on_its_own() {
 fn at_10_ms_the_address_moves_within_tens_of_milliseconds() {
     undisturbed(|| {
         let Some(net) = Network::new() else { return };
-        let (mut a, _b) = net.settled("10ms", &[]);
+        let (mut a, _b) = net.settled("10ms", &["--no-guardian"]);
         let killed = Clock::now();
         a.kill();
         assert!(net.b.gets_vip(PATIENCE));

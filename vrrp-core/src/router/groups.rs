@@ -59,7 +59,6 @@ impl VrrpRouter {
         for id in &members {
             if let Some(entry) = self.slot_mut(*id) {
                 entry.group = Some(number);
-                entry.rest.confirmed = None;
             }
         }
         if !self.member_states(number).all(sync_group::claims) {
@@ -70,17 +69,21 @@ impl VrrpRouter {
         Ok(GroupId { number, generation: self.generation })
     }
 
-    /// Makes the members of a group elections of their own again. Does nothing if it is not there.
+    /// Makes the members of a group elections of their own again: those whose claim is confirmed take the role without
+    /// the others. Does nothing if it is not there.
     pub fn remove_group(&mut self, now: Instant, group: GroupId) {
         let place = self.groups.get_mut(group.number);
         let place = place.filter(|place| place.as_ref().is_some_and(|entry| entry.generation == group.generation));
         let Some(Group { members, .. }) = place.and_then(Option::take) else { return };
         for id in members {
-            if let Some(entry) = self.slot_mut(id) {
-                entry.group = None;
-            }
+            let Some(entry) = self.slot_mut(id) else { continue };
+            entry.group = None;
+            let confirmed = entry.rest.confirmed.take();
             self.apply(now, id, Event::Recovered(Fault::Group));
             self.add_tracking(now, id, None);
+            if let Some(claim) = confirmed {
+                self.apply(now, id, Event::Confirm(claim));
+            }
         }
     }
 
@@ -95,6 +98,7 @@ impl VrrpRouter {
         // Those that waited for it are asked again, and its faults and its weight are no longer theirs.
         self.follow_group(now, number);
         self.share_tracking(now, number);
+        self.promote_confirmed(now, number);
     }
 
     /// Gives all members what the worst of them adds to its priority, at once: an election that is called is called on
@@ -167,6 +171,11 @@ impl VrrpRouter {
         {
             entry.rest.confirmed = Some(claim);
         }
+        self.promote_confirmed(now, group);
+    }
+
+    /// If every claim is confirmed, all take over.
+    fn promote_confirmed(&mut self, now: Instant, group: usize) {
         let members = self.members(group);
         let waits = |state: State, confirmed| match state {
             State::Claimant(claimant) => confirmed != Some(claimant.since),

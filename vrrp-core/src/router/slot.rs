@@ -15,26 +15,33 @@ use super::{Status, VirtualRouterConfig};
 
 /// A virtual router, in one piece: what is behind a pointer is fetched from memory only when the pointer is there, and a
 /// datagram for one of ten thousand virtual routers mostly waits for memory.
+///
+/// For the same reason the order is that of memory, from the start of a cache line on: what every advertisement needs
+/// comes first, and lies close together.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(super) struct Slot {
     pub(super) generation: u64,
-    pub(super) interface: Option<IfIndex>,
-    pub(super) router: VirtualRouter,
-    /// The form that a peer was last heard to use.
-    pub(super) heard_checksum: Option<ChecksumForm>,
+    #[cfg(feature = "auth-hmac")]
+    pub(super) hmac: Option<Box<crate::hmac::Authenticator>>,
     /// The sync group that it is a member of.
     pub(super) group: Option<usize>,
+    pub(super) interface: Option<IfIndex>,
     /// Its faults as the sync group last saw them.
     pub(super) faults: Faults,
     /// Whether what its promotion asked for may still be among the actions.
     pub(super) promoting: bool,
+    /// The form that a peer was last heard to use.
+    pub(super) heard_checksum: Option<ChecksumForm>,
+    /// Another router that was last heard with our priority.
+    pub(super) equal: Option<IpAddr>,
+    pub(super) router: VirtualRouter,
     pub(super) rest: Rest,
-    #[cfg(feature = "auth-hmac")]
-    pub(super) hmac: Option<Box<crate::hmac::Authenticator>>,
 }
 
 /// What the state machine does not read.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Rest {
     pub(super) config: VirtualRouterConfig,
     pub(super) counters: Counters,
@@ -47,8 +54,6 @@ pub(super) struct Rest {
     pub(super) added: i16,
     /// The claim that the application confirmed, while the rest of the sync group is asked.
     pub(super) confirmed: Option<Instant>,
-    /// Another router that was last heard with our priority.
-    pub(super) equal: Option<IpAddr>,
     /// When an alarm of each kind was last raised.
     pub(super) alarmed: [Option<Instant>; Alarm::KINDS],
 }
@@ -63,12 +68,15 @@ impl Slot {
         let state = State::Initialize(Initialize { started: false, faults, retry_at: None, ..Initialize::default() });
         Self {
             generation,
-            interface: Some(interface),
-            router: VirtualRouter::resume(params, state),
-            heard_checksum: None,
+            #[cfg(feature = "auth-hmac")]
+            hmac: None,
             group: None,
+            interface: Some(interface),
             faults,
             promoting: false,
+            heard_checksum: None,
+            equal: None,
+            router: VirtualRouter::resume(params, state),
             rest: Rest {
                 config,
                 counters: Counters::default(),
@@ -77,11 +85,8 @@ impl Slot {
                 tracked: 0,
                 added: 0,
                 confirmed: None,
-                equal: None,
                 alarmed: [None; Alarm::KINDS],
             },
-            #[cfg(feature = "auth-hmac")]
-            hmac: None,
         }
     }
 

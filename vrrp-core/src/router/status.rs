@@ -39,11 +39,12 @@ impl VrrpRouter {
         entry.note(now, accepted);
         let source = accepted.advert.source;
         let equal = entry.is_as_strong(accepted.advert.priority);
-        let known = &mut entry.rest.equal;
         if !equal {
             // Once it has another priority it may become a mistake anew.
-            *known = known.filter(|peer| *peer != source);
-        } else if known.replace(source) != Some(source) {
+            if entry.equal == Some(source) {
+                entry.equal = None;
+            }
+        } else if entry.equal.replace(source) != Some(source) {
             self.raise(now, id, Alarm::EqualPriority(source));
         }
     }
@@ -71,11 +72,18 @@ impl Slot {
         let other_form = accepted.notes.checksum_form.is_some_and(|form| form != self.checksum_form());
         let counters = &mut self.rest.counters;
         counters.adverts_received += 1;
-        counters.resignations_received += u64::from(advert.priority.is_none());
-        counters.interval_differs += u64::from(accepted.notes.interval_differs);
-        counters.address_list_differs += u64::from(accepted.notes.is_address_list_error());
-        counters.rivals_seen += u64::from(rivals);
-        counters.other_checksum_form += u64::from(other_form);
+        // What is seldom stays out of the caches: adding nothing would fetch it.
+        for (seen, counter) in [
+            (advert.priority.is_none(), &mut counters.resignations_received),
+            (accepted.notes.interval_differs, &mut counters.interval_differs),
+            (accepted.notes.is_address_list_error(), &mut counters.address_list_differs),
+            (rivals, &mut counters.rivals_seen),
+            (other_form, &mut counters.other_checksum_form),
+        ] {
+            if seen {
+                *counter += 1;
+            }
+        }
         self.heard_checksum = accepted.notes.checksum_form.or(self.heard_checksum);
         self.rest.status.last_advert = Some((advert.source, now));
     }

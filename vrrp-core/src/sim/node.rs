@@ -64,6 +64,7 @@ pub struct Setup {
 
 impl Setup {
     /// VRID 51 with an address of the simulator's choice and leased addresses.
+    #[expect(clippy::panic, reason = "51 is a VRID")]
     pub const fn new(params: Params) -> Self {
         let vrid = match Vrid::new(51) {
             Ok(vrid) => vrid,

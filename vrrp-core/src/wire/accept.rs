@@ -415,7 +415,11 @@ mod tests {
         assert!(accepted.notes.first_not_link_local && accepted.notes.is_address_list_error());
         assert_eq!(accepted.notes.address_list, AddressListMatch::Same);
         let strict = Expected { strict_address_list: true, ..lenient };
-        assert_eq!(receive(&envelope, &advert(version, &list), &strict), Err(Discard::AddressList));
+        // Also from the owner, who may have another list only in VRRPv2.
+        for priority in [Priority::DEFAULT, Priority::OWNER] {
+            let advert = Repr { priority: Some(priority), ..advert(version, &list) };
+            assert_eq!(receive(&envelope, &advert, &strict), Err(Discard::AddressList));
+        }
         let list = [list[1], list[0]];
         let accepted = receive(&envelope, &advert(version, &list), &strict).unwrap();
         assert!(!accepted.notes.is_address_list_error());

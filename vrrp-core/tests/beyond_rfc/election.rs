@@ -91,6 +91,8 @@ fn el_10_between_equals_the_address_decides_so_that_the_role_does_not_swap() {
             active.expect(now, equal, &[]);
             // It told the hosts about itself.
             active.expect(claim_at, Event::Timeout, &[sends(50, Interval::DEFAULT), Announce]);
+            // Once is enough.
+            active.expect(claim_at + SECOND, Event::Timeout, &[sends(50, Interval::DEFAULT)]);
         }
     }
 }

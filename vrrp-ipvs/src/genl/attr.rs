@@ -6,6 +6,9 @@ const HEADER_LEN: usize = 4;
 /// The type without its two flags, `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
 const TYPE_MASK: u16 = 0x3fff;
 
+/// `NLA_F_NESTED`: the value is attributes.
+const NESTED: u16 = 0x8000;
+
 /// One attribute: its type without flags, and its value without padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attribute<'a> {
@@ -13,7 +16,45 @@ pub(crate) struct Attribute<'a> {
     pub(crate) value: &'a [u8],
 }
 
-impl Attribute<'_> {
+impl<'a> Attribute<'a> {
+    /// The attributes in the value.
+    pub(crate) fn nested(&self) -> Attributes<'a> {
+        Attributes::new(self.value)
+    }
+
+    /// The value as text, without the NUL that ends it.
+    ///
+    /// # Errors
+    /// [`AttrError::Text`] unless it is UTF-8.
+    pub(crate) fn text(&self) -> Result<&'a str, AttrError> {
+        let end = self.value.iter().position(|&octet| octet == 0).unwrap_or(self.value.len());
+        std::str::from_utf8(self.value.get(..end).unwrap_or_default()).map_err(|_| AttrError::Text { kind: self.kind })
+    }
+
+    /// The value as an octet.
+    ///
+    /// # Errors
+    /// [`AttrError::Size`] unless it has one.
+    pub(crate) fn u8(&self) -> Result<u8, AttrError> {
+        self.array().map(|[octet]| octet)
+    }
+
+    /// The value as a number in the network's byte order: ports.
+    ///
+    /// # Errors
+    /// [`AttrError::Size`] unless it has two octets.
+    pub(crate) fn be_u16(&self) -> Result<u16, AttrError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// The value as a number in the machine's byte order.
+    ///
+    /// # Errors
+    /// [`AttrError::Size`] unless it has eight octets, or the four of an older kernel.
+    pub(crate) fn u64(&self) -> Result<u64, AttrError> {
+        self.u32().map(u64::from).or_else(|_| self.array().map(u64::from_ne_bytes))
+    }
+
     /// The value as a number in the machine's byte order.
     ///
     /// # Errors
@@ -28,6 +69,15 @@ impl Attribute<'_> {
     /// [`AttrError::Size`] unless it has four octets.
     pub(crate) fn u32(&self) -> Result<u32, AttrError> {
         self.array().map(u32::from_ne_bytes)
+    }
+
+    /// The first octets of the value.
+    ///
+    /// # Errors
+    /// [`AttrError::Size`] if it has fewer.
+    pub(crate) fn prefix<const N: usize>(&self) -> Result<[u8; N], AttrError> {
+        let size = AttrError::Size { kind: self.kind, expected: N, actual: self.value.len() };
+        self.value.first_chunk().copied().ok_or(size)
     }
 
     fn array<const N: usize>(&self) -> Result<[u8; N], AttrError> {
@@ -107,6 +157,14 @@ impl Builder {
         self.push(kind, &value)
     }
 
+    /// Appends attributes as the value of one.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub(crate) fn push_nested(&mut self, kind: u16, attributes: Self) -> Result<(), AttrError> {
+        self.push(kind | NESTED, &attributes.bytes)
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -121,6 +179,10 @@ pub(crate) enum AttrError {
     Size { kind: u16, expected: usize, actual: usize },
     #[error("attribute {kind} is missing")]
     Missing { kind: u16 },
+    #[error("attribute {kind} is not text")]
+    Text { kind: u16 },
+    #[error("attribute {kind} has the value {value}, which nothing has")]
+    Value { kind: u16, value: u64 },
     #[error("attribute {kind} with a value of {length} octets: at most 65531 fit")]
     TooLong { kind: u16, length: usize },
 }
@@ -159,6 +221,35 @@ mod tests {
         let attribute = Attribute { kind: 9, value: &[1, 2, 3] };
         assert_eq!(attribute.u32(), Err(AttrError::Size { kind: 9, expected: 4, actual: 3 }));
         assert_eq!(attribute.u32().unwrap_err().to_string(), "attribute 9 has 3 octets instead of 4");
+    }
+
+    #[test]
+    fn a_nested_sequence_is_read_back() {
+        let mut inner = Builder::default();
+        inner.push(1, &80_u16.to_be_bytes()).unwrap();
+        inner.push(2, &[9]).unwrap();
+        inner.push(3, &(1_u64 << 40).to_ne_bytes()).unwrap();
+        inner.push(4, &7_u32.to_ne_bytes()).unwrap();
+        let mut outer = Builder::default();
+        outer.push_nested(6, inner).unwrap();
+        let bytes = outer.into_bytes();
+        let nest = Attributes::new(&bytes).next().unwrap().unwrap();
+        assert_eq!(nest.kind, 6);
+        let read: Vec<_> = nest.nested().collect::<Result<_, _>>().unwrap();
+        assert_eq!(read[0].be_u16(), Ok(80));
+        assert_eq!(read[1].u8(), Ok(9));
+        assert_eq!(read[2].u64(), Ok(1 << 40));
+        assert_eq!(read[3].u64(), Ok(7));
+        assert_eq!(read[2].prefix::<2>().map(|prefix| prefix.len()), Ok(2));
+        assert_eq!(read[1].prefix::<2>(), Err(AttrError::Size { kind: 2, expected: 2, actual: 1 }));
+    }
+
+    #[test]
+    fn text_ends_at_its_nul_or_with_the_value() {
+        for (value, text) in [(&b"rr\0"[..], Ok("rr")), (b"rr", Ok("rr")), (b"rr\0x\0", Ok("rr")), (b"", Ok(""))] {
+            assert_eq!(Attribute { kind: 6, value }.text(), text);
+        }
+        assert_eq!(Attribute { kind: 6, value: b"\xff\0" }.text(), Err(AttrError::Text { kind: 6 }));
     }
 
     #[test]

@@ -4,11 +4,14 @@
 //! parser in netlink-packet-generic fails on an attribute it does not know, and later kernels send new ones.
 
 mod attr;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod header;
 
 use std::io;
 
 use netlink_packet_core::{
-    DecodeError, Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
     NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_generic::GenlHeader;
@@ -18,7 +21,7 @@ use netlink_packet_generic::constants::{
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
 
-pub(crate) use attr::{AttrError, Attributes, Builder};
+pub(crate) use attr::{AttrError, Attribute, Attributes, Builder};
 
 /// A socket for exchanges with the kernel, one at a time.
 ///
@@ -48,12 +51,13 @@ impl Connection {
     pub(crate) fn family(&mut self, name: &str) -> Result<u16, Error> {
         let mut attributes = Builder::default();
         attributes.push_str(CTRL_ATTR_FAMILY_NAME, name)?;
-        let answers = self.call(Message {
+        let request = Message {
             family: GENL_ID_CTRL,
             command: CTRL_CMD_GETFAMILY,
             version: CONTROLLER_VERSION,
             attributes: attributes.into_bytes(),
-        })?;
+        };
+        let answers = self.exchange(Exchange::Call, &request)?;
         for attribute in answers.iter().flat_map(|answer| Attributes::new(&answer.attributes)) {
             let attribute = attribute?;
             if attribute.kind == CTRL_ATTR_FAMILY_ID {
@@ -63,17 +67,17 @@ impl Connection {
         Err(AttrError::Missing { kind: CTRL_ATTR_FAMILY_ID }.into())
     }
 
-    /// Sends a request and gives the messages the kernel answers before it acknowledges it, often none.
+    /// Sends a request and gives the messages that the kernel answers it with, often none.
     ///
     /// # Errors
     /// What the kernel refused it with, or that the exchange failed.
-    pub(crate) fn call(&mut self, request: Message) -> Result<Vec<Message>, Error> {
-        self.exchange(request, NLM_F_REQUEST | NLM_F_ACK)
-    }
-
-    fn exchange(&mut self, request: Message, flags: u16) -> Result<Vec<Message>, Error> {
+    pub(crate) fn exchange(&mut self, exchange: Exchange, request: &Message) -> Result<Vec<Message>, Error> {
         self.sequence = self.sequence.wrapping_add(1);
-        let request = encode(request, flags, self.sequence);
+        let flags = match exchange {
+            Exchange::Call => NLM_F_REQUEST | NLM_F_ACK,
+            Exchange::Dump => NLM_F_REQUEST | NLM_F_DUMP,
+        };
+        let request = encode_request(request.clone(), flags, self.sequence);
         self.socket.send(&request, 0)?;
         let mut answers = Vec::new();
         loop {
@@ -82,11 +86,20 @@ impl Connection {
             if length > self.buffer.len() {
                 return Err(Error::Malformed(format!("{length} octets at once, room for {}", self.buffer.len())));
             }
-            if decode(&self.buffer, self.sequence, &mut answers)? {
+            if decode_datagram(&self.buffer, self.sequence, &mut answers)? {
                 return Ok(answers);
             }
         }
     }
+}
+
+/// How the kernel answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// With an acknowledgement, and what was asked for before it.
+    Call,
+    /// With every entry of a table.
+    Dump,
 }
 
 /// A generic netlink message: what its two headers name, and its attributes as they are on the wire.
@@ -164,7 +177,7 @@ const BUFFER_LEN: usize = 32 * 1024;
 /// For `recv`: give the datagram's whole length, also where it does not fit (`linux/socket.h`).
 const MSG_TRUNC: i32 = 0x20;
 
-fn encode(request: Message, flags: u16, sequence: u32) -> Vec<u8> {
+fn encode_request(request: Message, flags: u16, sequence: u32) -> Vec<u8> {
     let mut message = NetlinkMessage::from(request);
     message.header.flags = flags;
     message.header.sequence_number = sequence;
@@ -175,7 +188,7 @@ fn encode(request: Message, flags: u16, sequence: u32) -> Vec<u8> {
 }
 
 /// Appends the messages of a datagram that answer request number `sequence`; whether the last of them is among them.
-fn decode(datagram: &[u8], sequence: u32, answers: &mut Vec<Message>) -> Result<bool, Error> {
+fn decode_datagram(datagram: &[u8], sequence: u32, answers: &mut Vec<Message>) -> Result<bool, Error> {
     let mut rest = datagram;
     while !rest.is_empty() {
         let message =
@@ -204,7 +217,7 @@ fn decode(datagram: &[u8], sequence: u32, answers: &mut Vec<Message>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netlink_packet_core::{DoneMessage, ErrorMessage, NLM_F_DUMP};
+    use netlink_packet_core::{DoneMessage, ErrorMessage};
     use std::num::NonZeroI32;
 
     const ENOENT: i32 = 2;
@@ -234,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_request_carries_family_command_version_flags_and_number() {
-        let bytes = encode(answer(15), NLM_F_REQUEST | NLM_F_ACK, 7);
+        let bytes = encode_request(answer(15), NLM_F_REQUEST | NLM_F_ACK, 7);
         let read = NetlinkMessage::<Message>::deserialize(&bytes).unwrap();
         assert_eq!(usize::try_from(read.header.length).unwrap(), bytes.len());
         assert_eq!((read.header.message_type, read.header.flags, read.header.sequence_number), (30, 5, 7));
@@ -245,12 +258,12 @@ mod tests {
     fn an_answer_ends_with_its_acknowledgement() {
         let datagrams = [message(answer(14).into(), 7), message(acknowledgement(0), 7)];
         let mut answers = Vec::new();
-        assert!(!decode(&datagrams[0], 7, &mut answers).unwrap());
-        assert!(decode(&datagrams[1], 7, &mut answers).unwrap());
+        assert!(!decode_datagram(&datagrams[0], 7, &mut answers).unwrap());
+        assert!(decode_datagram(&datagrams[1], 7, &mut answers).unwrap());
         assert_eq!(answers, [answer(14)]);
         // Both in one datagram are the same.
         let mut answers = Vec::new();
-        assert!(decode(&datagrams.concat(), 7, &mut answers).unwrap());
+        assert!(decode_datagram(&datagrams.concat(), 7, &mut answers).unwrap());
         assert_eq!(answers, [answer(14)]);
     }
 
@@ -259,13 +272,13 @@ mod tests {
         let done = NetlinkPayload::Done(DoneMessage::default());
         let datagram = [message(answer(1).into(), 7), message(answer(2).into(), 7), message(done, 7)].concat();
         let mut answers = Vec::new();
-        assert!(decode(&datagram, 7, &mut answers).unwrap());
+        assert!(decode_datagram(&datagram, 7, &mut answers).unwrap());
         assert_eq!(answers, [answer(1), answer(2)]);
     }
 
     #[test]
     fn a_refusal_is_the_error_of_its_number() {
-        match decode(&message(acknowledgement(ENOENT), 7), 7, &mut Vec::new()) {
+        match decode_datagram(&message(acknowledgement(ENOENT), 7), 7, &mut Vec::new()) {
             Err(Error::Io(error)) => assert_eq!(error.raw_os_error(), Some(ENOENT)),
             other => panic!("{other:?}"),
         }
@@ -275,7 +288,7 @@ mod tests {
     fn an_answer_to_another_request_is_passed_over() {
         let stale = [message(answer(14).into(), 6), message(acknowledgement(ENOENT), 6)].concat();
         let mut answers = Vec::new();
-        assert!(!decode(&stale, 7, &mut answers).unwrap());
+        assert!(!decode_datagram(&stale, 7, &mut answers).unwrap());
         assert!(answers.is_empty());
     }
 
@@ -283,7 +296,7 @@ mod tests {
     fn a_datagram_cut_anywhere_never_completes_the_exchange() {
         let whole = [message(answer(14).into(), 7), message(acknowledgement(0), 7)].concat();
         for length in 0..whole.len() {
-            assert!(!matches!(decode(&whole[..length], 7, &mut Vec::new()), Ok(true)), "cut at {length}");
+            assert!(!matches!(decode_datagram(&whole[..length], 7, &mut Vec::new()), Ok(true)), "cut at {length}");
         }
     }
 
@@ -292,7 +305,7 @@ mod tests {
         let mut bytes = message(answer(14).into(), 7);
         for length in 0_u32..16 {
             bytes[..4].copy_from_slice(&length.to_ne_bytes());
-            assert!(matches!(decode(&bytes, 7, &mut Vec::new()), Err(Error::Malformed(_))), "length {length}");
+            assert!(matches!(decode_datagram(&bytes, 7, &mut Vec::new()), Err(Error::Malformed(_))), "length {length}");
         }
     }
 
@@ -317,7 +330,7 @@ mod tests {
             version: CONTROLLER_VERSION,
             attributes: Vec::new(),
         };
-        let families = connection.exchange(request, NLM_F_REQUEST | NLM_F_DUMP).unwrap();
+        let families = connection.exchange(Exchange::Dump, &request).unwrap();
         let mut names = Vec::new();
         for family in &families {
             for attribute in Attributes::new(&family.attributes) {

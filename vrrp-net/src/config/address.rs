@@ -6,7 +6,11 @@ use std::str::FromStr;
 
 use vrrp_core::{IfIndex, ValueError, VirtualAddr};
 
+use super::RouterConfig;
 use crate::netlink::{AddressRequest, Broadcast, Label, Scope};
+
+/// The prefix length of link-local addresses (RFC 4291 §2.5.6).
+const LINK_LOCAL_PREFIX: u8 = 64;
 
 /// An address that moves between hosts, and how it is installed on the one that has it.
 ///
@@ -68,21 +72,42 @@ impl Address {
         Self { prefix_route: Some(prefix_route), ..self }
     }
 
+    /// Whether it is the virtual router's own interface with a virtual MAC address that it goes to.
+    fn is_on_virtual_mac(&self, router: &RouterConfig) -> bool {
+        router.virtual_mac.is_some() && self.interface().is_none_or(|name| name == router.interface)
+    }
+
+    fn is_link_local(&self) -> bool {
+        matches!(self.address.address(), IpAddr::V6(address) if address.is_unicast_link_local())
+    }
+
+    /// The address with the prefix length that it gets.
+    pub(crate) fn installed(&self, router: &RouterConfig) -> VirtualAddr {
+        let alone = self.address.prefix_len() == 128 && self.prefix_route != Some(false);
+        if !alone || !self.is_link_local() || !self.is_on_virtual_mac(router) {
+            return self.address;
+        }
+        VirtualAddr::new(self.address.address(), LINK_LOCAL_PREFIX).unwrap_or(self.address)
+    }
+
     /// What to ask of the kernel.
-    pub(crate) fn request(&self, interface: IfIndex, virtual_mac: bool) -> AddressRequest {
-        let link_local = matches!(self.address.address(), IpAddr::V6(address) if address.is_unicast_link_local());
+    pub(crate) fn request(&self, interface: IfIndex, router: &RouterConfig) -> AddressRequest {
         AddressRequest {
             scope: self.scope,
             label: self.label,
             broadcast: self.broadcast,
             metric: self.metric,
             // The parent has the route already; only what is link-local is nowhere else.
-            prefix_route: self.prefix_route.unwrap_or(!virtual_mac || link_local),
-            ..AddressRequest::new(interface, self.address)
+            prefix_route: self.prefix_route.unwrap_or(!self.is_on_virtual_mac(router) || self.is_link_local()),
+            ..AddressRequest::new(interface, self.installed(router))
         }
     }
 
-    /// The address with its prefix length.
+    /// The address with its prefix length, as configured.
+    ///
+    /// A link-local one of 128 bits on an interface with a virtual MAC address is installed with 64, unless
+    /// [`with_prefix_route(false)`](Self::with_prefix_route) says otherwise: without a route to `fe80::/64` there the answers to
+    /// neighbors that use link-local addresses have nowhere to go.
     pub fn address(&self) -> VirtualAddr {
         self.address
     }

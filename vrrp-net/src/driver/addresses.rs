@@ -35,7 +35,7 @@ const LONGEST_FAULT_HOLD: Duration = Duration::from_secs(600);
 const RENEWAL_ESTIMATE: Duration = Duration::from_micros(10);
 
 /// Renewals may take this part of the time.
-const RENEWAL_SHARE: u32 = 100;
+const RENEWAL_SHARE: u32 = 200;
 
 /// The kernel counts in seconds, and may be so much early.
 const EARLY_EXPIRY: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ impl Driver {
             let Some(interface) = self.interfaces.get(&place.interface) else { continue };
             let configured = place.number.and_then(|number| config.addresses.get(number));
             if let (Some(configured), Some(index)) = (configured, interface.index()) {
-                configured.request(index, config.virtual_mac.is_some()).check()?;
+                configured.request(index, config).check()?;
             }
             if !config.priority.is_owner() && interface.has_only(address) {
                 return Err(Error::OwnAddress { address, interface: interface.name.clone() });
@@ -251,7 +251,7 @@ impl Driver {
                 let managed = self.managed.get(&id)?;
                 let configured = todo.place.number.and_then(|number| managed.config.addresses.get(number));
                 let request = match configured {
-                    Some(configured) => configured.request(interface, managed.virtual_mac.is_some()),
+                    Some(configured) => configured.request(interface, &managed.config),
                     None => AddressRequest::new(interface, address),
                 };
                 let lifetime = self.lease(id).map(|(lifetime, _)| lifetime.get());
@@ -276,6 +276,8 @@ impl Driver {
         let address = todo.place.address.address();
         match (todo.purpose, result) {
             (Purpose::Remove, Ok(())) => {}
+            // An interface that is gone has taken its addresses along. The monitor is about to say so; with it they return.
+            (_, Err(Error::UnknownInterface { .. })) => {}
             (Purpose::Remove, Err(error)) => self.events.push(DriverEvent::AddressRefused { router: id, error }),
             // A refusal before has undone all of it.
             (Purpose::Install | Purpose::Renew | Purpose::Restore | Purpose::Relet | Purpose::Return, _)

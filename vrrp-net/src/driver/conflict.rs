@@ -45,7 +45,7 @@ impl Driver {
             watch.set_addresses(addresses)?;
             if opened {
                 let token = token + WATCHES + u64::from(family_number(family) == 1);
-                self.epoll.add(watch.as_fd(), token).map_err(|error| Error::io("watch for claims", error))?;
+                self.intake.sockets.add(watch.as_fd(), token).map_err(|error| Error::io("watch for claims", error))?;
             }
         }
         Ok(())
@@ -102,11 +102,16 @@ impl Driver {
         }
     }
 
-    /// Whether the addresses of a virtual router have been here for a while.
+    /// Whether the addresses of a virtual router have been here for a while, and no other router has spoken for them:
+    /// between routers the election decides, and has its own alarms.
     fn is_settled(&self, now: Instant, id: RouterId) -> bool {
         let is_active = self.router.state(id).is_some_and(|state| state.role() == Role::Active);
         let installed = self.managed.get(&id).and_then(|managed| managed.installed);
-        is_active && installed.is_some_and(|installed| now >= installed + SETTLING)
+        let patience = self.router.params(id).map(|params| params.active_down_interval(params.advert_interval()));
+        let heard = self.router.status(id).and_then(|status| status.last_advert).map(|(_, at)| at);
+        is_active
+            && installed.is_some_and(|installed| now >= installed + SETTLING)
+            && heard.zip(patience).is_none_or(|(heard, patience)| now > heard + patience)
     }
 
     /// Says once where the address is.

@@ -83,7 +83,9 @@ impl Driver {
             return Ok(());
         }
         let index_of = |token: u64| self.interfaces.get(&token).and_then(Interface::index);
-        let Some(interface) = index_of(managed.sender) else { return Ok(()) };
+        // Not from the interface with the virtual MAC address, which has no address left by then: over IPv6 nothing is
+        // sent without one.
+        let Some(interface) = index_of(managed.interface) else { return Ok(()) };
         let until: Option<Instant> = self
             .router
             .params(id)
@@ -112,8 +114,10 @@ impl Driver {
                 removal.address(interface, place.address);
             }
         }
-        if managed.virtual_mac.is_some() {
-            removal.link(interface);
+        if managed.virtual_mac.is_some()
+            && let Some(made) = index_of(managed.sender)
+        {
+            removal.link(made);
         }
         managed.slot = Some(slot);
         managed.rearm = false;

@@ -12,8 +12,8 @@ use super::{ADDRESS_MARK, Driver, SOCKETS_PER_INTERFACE};
 use crate::error::Error;
 use crate::interface::Interface;
 use crate::netlink::{Change, InterfaceAddress, Link};
-use crate::sys;
 use crate::sysctl::Setting;
+use crate::{Announcement, sys};
 
 /// Most netlink messages that are read in one turn.
 const CHANGES_PER_TURN: usize = 256;
@@ -36,6 +36,13 @@ impl Driver {
                 Change::LinkRemoved { index, .. } => {
                     if let Some(token) = self.token_of(index) {
                         self.detach(now, token);
+                    }
+                }
+                Change::LinkMoved(index) => {
+                    if let Some(token) = self.token_of(index) {
+                        self.rejoin(token);
+                        self.announce_interface(token);
+                        self.announce_sources(token);
                     }
                 }
                 Change::Address(address) => {
@@ -110,6 +117,7 @@ impl Driver {
                 self.report_usability(now, token);
                 if self.interfaces.get(&token).and_then(Interface::mac) != was_at {
                     self.announce_interface(token);
+                    self.announce_sources(token);
                 }
             }
         }
@@ -180,6 +188,10 @@ impl Driver {
                 }
                 self.report_usability(now, token);
                 self.update_primary_addresses(now, token);
+                // Unicast is let in by the primary address, which may be known only now.
+                if let Err(error) = self.set_up_sockets(token) {
+                    self.interface_failed(token, error);
+                }
             }
             Err(Error::UnknownInterface { .. }) => self.detach(now, token),
             Err(error) => {
@@ -303,6 +315,7 @@ impl Driver {
         interface.reported_usable = true;
         self.report(now, token, Event::Recovered(Fault::Link));
         self.announce_interface(token);
+        self.announce_sources(token);
     }
 
     /// Gives an event to every virtual router of an interface.
@@ -339,6 +352,7 @@ impl Driver {
             if !usable {
                 reason = Some(refused.map_or_else(|| self.why_no_address(token, id), |error| error.to_string()));
             }
+            self.announce_source(token, id);
         }
         let is_there = self.interfaces.get(&token).is_some_and(|interface| interface.index().is_some());
         let Some(managed) = self.managed.get_mut(&id) else { return };
@@ -378,6 +392,28 @@ impl Driver {
                     "{name} has no link-local IPv6 address but virtual ones (RFC 9568 5.1.2.1): give it one of fe80::/64"
                 )
             }
+        }
+    }
+
+    /// Tells the link where the own addresses are that unicast peers send to.
+    fn announce_sources(&self, token: u64) {
+        let Some(interface) = self.interfaces.get(&token) else { return };
+        interface.routers.iter().for_each(|id| self.announce_source(token, *id));
+    }
+
+    /// The same for one virtual router. Its peers remember the MAC address that was there before, of an interface that has
+    /// been replaced, for many seconds: so long it would hear none of them and claim the role beside another one.
+    fn announce_source(&self, token: u64, id: RouterId) {
+        let (Some(interface), Some(managed)) = (self.interfaces.get(&token), self.managed.get(&id)) else { return };
+        let primary = self.router.params(id).and_then(|params| params.primary_address());
+        if let (true, Some(index), Some(mac), Some(address)) = (
+            interface.is_usable() && managed.config.addressing.is_unicast(),
+            interface.index(),
+            interface.mac(),
+            managed.config.source.or(primary),
+        ) {
+            // One that is lost costs what it cost without.
+            let _ = self.link_socket.announce([Announcement::new(index, mac, address)]);
         }
     }
 }

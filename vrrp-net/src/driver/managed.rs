@@ -183,4 +183,6 @@ pub(super) enum Chore {
     Attach(u64),
     /// The end of an interface's hold-down.
     LinkUp(u64),
+    /// The turn of the first interface from here on to join its groups anew.
+    Rejoin(u64),
 }

@@ -1,63 +1,146 @@
 //! Reading: advertisements, and what changes about interfaces and addresses.
 
-use vrrp_core::Family;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
-use super::{Driver, FIRST_INTERFACE, GUARDIAN, MONITOR, SOCKETS_PER_INTERFACE, TIMER, WATCHES};
+use vrrp_core::{Family, Instant};
+
+use super::{Driver, GUARDIAN, INTAKE, MONITOR, SOCKETS_PER_INTERFACE, TIMER, WATCHES};
 use crate::error::Error;
 use crate::{ReceiveBuffer, sys};
 
 /// Most datagrams that are read from one socket in one turn, so that a flood cannot keep the timers waiting.
 const DATAGRAMS_PER_TURN: usize = 1024;
 
-/// Most descriptors that are looked at with one system call.
-const DESCRIPTORS_AT_ONCE: usize = 64;
+/// Most sockets that are looked at with one system call.
+const SOCKETS_AT_ONCE: usize = 64;
+
+/// Datagrams are counted for so long at a time. Those of virtual routers that were started together come together, so
+/// that much less would see a flood and a calm in each interval.
+const WINDOW: Duration = Duration::from_millis(200);
+
+/// With this many in a window they are fetched together, until there are fewer than [`QUIET`].
+const BUSY: usize = 400;
+const QUIET: usize = 200;
+
+/// How long datagrams wait at most when there are many: this part of the shortest interval, and never longer than that.
+/// With many of them a wake-up costs as much as a dozen datagrams. No timer overtakes those that wait.
+const WAITS_PER_INTERVAL: u32 = 20;
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
+
+/// The sockets that advertisements come from. While there are very many, each need not wake the process: they are
+/// looked at periodically instead.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) sockets: sys::Epoll,
+    /// When they are looked at next, if they do not wake the process.
+    next_look: Option<Instant>,
+    wait: Duration,
+    window_from: Instant,
+    in_window: usize,
+}
+
+impl Intake {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            sockets: sys::Epoll::new()?,
+            next_look: None,
+            wait: LONGEST_WAIT,
+            window_from: Instant::ZERO,
+            in_window: 0,
+        })
+    }
+
+    /// A virtual router with this interval is there.
+    pub(super) fn keep_up_with(&mut self, interval: Duration) {
+        self.wait = self.wait.min(interval / WAITS_PER_INTERVAL);
+    }
+
+    /// When the sockets are to be looked at without their having said anything.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// So many have come. Whether the sockets shall begin or cease to wake the process.
+    fn count(&mut self, now: Instant, count: usize) -> Option<bool> {
+        self.in_window += count;
+        let was_quiet = self.next_look.is_none();
+        let elapsed = now.since(self.window_from);
+        let is_quiet = if elapsed >= WINDOW {
+            // After a pause the window was longer.
+            let windows = usize::try_from(elapsed.as_nanos() / WINDOW.as_nanos()).unwrap_or(usize::MAX).max(1);
+            let in_window = std::mem::take(&mut self.in_window) / windows;
+            self.window_from = now;
+            in_window < if was_quiet { BUSY } else { QUIET }
+        } else {
+            was_quiet && self.in_window < BUSY
+        };
+        self.next_look = (!is_quiet).then(|| now + self.wait);
+        (is_quiet != was_quiet).then_some(is_quiet)
+    }
+}
 
 impl Driver {
     /// Reads whatever has something to say; of the sockets each, so that no timer overtakes an advertisement.
     pub(super) fn read_ready(&mut self) -> Result<(), Error> {
+        // The four below, and commands.
+        let mut ready = [sys::Ready::EMPTY; 8];
+        let looked = |error| Error::io("look at the driver's descriptors", error);
+        let count = self.epoll.look(&mut ready).map_err(looked)?;
+        let has = |wanted: u64| ready.iter().take(count).any(|ready| ready.token() == wanted);
+        if has(TIMER) {
+            // Edge-triggered: there is nothing to read, but it has gone off.
+            self.armed = None;
+        }
+        if has(GUARDIAN) {
+            self.guardian_ended();
+        }
+        if has(MONITOR) {
+            self.read_changes()?;
+        }
+        if !has(INTAKE) && self.intake.next_look.is_none() {
+            return Ok(());
+        }
+        let mut read = 0;
+        // What another host says of an address means something else if an advertisement says that it took over.
+        let mut claims = Vec::new();
         // Those that were not told of are told of next, since the kernel goes round.
-        for _ in 0..=(self.interfaces.len() * 4) / DESCRIPTORS_AT_ONCE {
-            if self.read_some()? < DESCRIPTORS_AT_ONCE {
+        for _ in 0..=(self.interfaces.len() * 4) / SOCKETS_AT_ONCE {
+            let mut ready = [sys::Ready::EMPTY; SOCKETS_AT_ONCE];
+            let count = self.intake.sockets.look(&mut ready).map_err(looked)?;
+            for ready in ready.iter().take(count) {
+                match ready.token() % SOCKETS_PER_INTERFACE {
+                    0 | 1 => read += self.read_adverts(ready.token()),
+                    WATCHES => claims.push((ready.token() - WATCHES, Family::V4)),
+                    _ => claims.push((ready.token() - WATCHES - 1, Family::V6)),
+                }
+            }
+            if count < SOCKETS_AT_ONCE {
                 break;
             }
+        }
+        claims.into_iter().for_each(|(token, family)| self.read_claims(token, family));
+        if let Some(wakes) = self.intake.count(sys::boottime_now(), read) {
+            // To watch it for nothing would not do: the kernel would still wake us.
+            let sockets = self.intake.sockets.as_fd();
+            let watched = if wakes { self.epoll.add(sockets, INTAKE) } else { self.epoll.remove(sockets) };
+            watched.map_err(looked)?;
         }
         Ok(())
     }
 
-    /// Reads from at most [`DESCRIPTORS_AT_ONCE`] of those that have something to say. Returns how many.
-    fn read_some(&mut self) -> Result<usize, Error> {
-        let mut ready = [sys::Ready::EMPTY; DESCRIPTORS_AT_ONCE];
-        let count =
-            self.epoll.look(&mut ready).map_err(|error| Error::io("look at the driver's descriptors", error))?;
-        let tokens = || ready.iter().take(count).map(|ready| ready.token());
-        if tokens().any(|token| token == TIMER) {
-            // Edge-triggered: there is nothing to read, but it has gone off.
-            self.armed = None;
-        }
-        if tokens().any(|token| token == GUARDIAN) {
-            self.guardian_ended();
-        }
-        if tokens().any(|token| token == MONITOR) {
-            self.read_changes()?;
-        }
-        for token in tokens().filter(|token| *token >= FIRST_INTERFACE) {
-            match token % SOCKETS_PER_INTERFACE {
-                0 | 1 => self.read_adverts(token),
-                2 => self.read_claims(token - WATCHES, Family::V4),
-                _ => self.read_claims(token - WATCHES - 1, Family::V6),
-            }
-        }
-        Ok(count)
-    }
-
-    fn read_adverts(&mut self, token: u64) {
+    /// Returns how many datagrams there were.
+    fn read_adverts(&mut self, token: u64) -> usize {
         let family = token % SOCKETS_PER_INTERFACE;
-        let Some(interface) = self.interfaces.get(&(token - family)) else { return };
+        let Some(interface) = self.interfaces.get(&(token - family)) else { return 0 };
         let socket = usize::try_from(family).ok().and_then(|family| interface.sockets.get(family)?.as_ref());
-        let (Some(socket), Some(index)) = (socket, interface.index()) else { return };
+        let (Some(socket), Some(index)) = (socket, interface.index()) else { return 0 };
+        let mut count = 0;
         for _ in 0..DATAGRAMS_PER_TURN / ReceiveBuffer::CAPACITY {
             let Ok(datagrams) = socket.receive(&mut self.receive_buffer) else { break };
             let last = datagrams.len() < ReceiveBuffer::CAPACITY;
+            count += datagrams.len();
             let now = sys::boottime_now();
             for datagram in datagrams {
                 // Where a datagram is counted when it is dropped is the protocol's business, and it has done so.
@@ -72,5 +155,53 @@ impl Driver {
                 break;
             }
         }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the sockets are told when so many datagrams have come in each of some windows.
+    fn told(intake: &mut Intake, counts: &[usize]) -> Vec<Option<bool>> {
+        let told = counts.iter().map(|count| {
+            let now = intake.window_from + WINDOW;
+            intake.count(now, *count)
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn many_datagrams_do_not_wake_the_process_until_they_are_few_again() {
+        let mut intake = Intake::new().unwrap();
+        assert_eq!(told(&mut intake, &[1, BUSY - 1, 0]), [None; 3]);
+        assert_eq!(told(&mut intake, &[BUSY, QUIET, 1000]), [Some(false), None, None]);
+        assert!(intake.next_look().is_some());
+        assert_eq!(told(&mut intake, &[QUIET - 1, BUSY - 1]), [Some(true), None]);
+        assert_eq!(intake.next_look(), None);
+    }
+
+    #[test]
+    fn a_burst_is_noticed_at_once_and_one_in_each_window_is_no_calm() {
+        let mut intake = Intake::new().unwrap();
+        let at = |millis: u64| Instant::ZERO + WINDOW + Duration::from_millis(millis);
+        assert_eq!(intake.count(at(0), 0), None);
+        assert_eq!(intake.count(at(1), BUSY - 1), None);
+        assert_eq!(intake.count(at(2), 1), Some(false));
+        for millis in (5..2000).step_by(5) {
+            let burst = if millis % 100 == 0 { 1000 } else { 0 };
+            assert_eq!(intake.count(at(millis), burst), None, "after {millis} ms");
+            assert!(intake.next_look().is_some());
+        }
+    }
+
+    #[test]
+    fn many_datagrams_wait_no_longer_than_a_20th_of_the_shortest_interval() {
+        let mut intake = Intake::new().unwrap();
+        [1000, 10, 500].into_iter().for_each(|millis| intake.keep_up_with(Duration::from_millis(millis)));
+        let now = Instant::ZERO + WINDOW;
+        assert_eq!(intake.count(now, 1000), Some(false));
+        assert_eq!(intake.next_look(), Some(now + Duration::from_millis(10) / 20));
     }
 }

@@ -65,6 +65,7 @@ impl Driver {
         if let Err(error) = self.follow_sources(id) {
             self.events.push(super::DriverEvent::TrackingFailed { router: id, error });
         }
+        self.unfollow();
         self.assess(now, id);
         self.guard(id);
         self.finish_turn()?;
@@ -117,11 +118,10 @@ impl Driver {
     fn move_addresses(&mut self, id: RouterId, before: &RouterConfig, had: &[Place]) {
         let places = self.own_places(id);
         let Some(managed) = self.managed.get(&id) else { return };
-        let virtual_mac = managed.virtual_mac.is_some();
         let request = |config: &RouterConfig, place: &Place| {
             let index = self.interfaces.get(&place.interface).and_then(Interface::index)?;
             config.addresses.get(place.number?).map(|address| {
-                let mut request = address.request(index, virtual_mac);
+                let mut request = address.request(index, config);
                 // The kernel changes this where it is.
                 request.metric = None;
                 request
@@ -183,7 +183,8 @@ impl Driver {
             | Chore::Resend(_)
             | Chore::Start(_)
             | Chore::LinkUp(_)
-            | Chore::Attach(_) => true,
+            | Chore::Attach(_)
+            | Chore::Rejoin(_) => true,
         });
         if let Some(period) = refresh.filter(|_| !adds) {
             self.chores.insert((sys::boottime_now() + period, Chore::RefreshAnnouncements(id, installed)));

@@ -52,7 +52,7 @@ impl Driver {
                 Some(name) if name != config.interface => self.interface_token(name)?,
                 Some(_) | None => sender,
             };
-            places.push(Place { interface, address: address.address(), number: Some(number) });
+            places.push(Place { interface, address: address.installed(config), number: Some(number) });
         }
         Ok(places)
     }
@@ -64,7 +64,7 @@ impl Driver {
             && let Some(socket) = interface.socket(family)
         {
             let token = token + if family_number(family) == 0 { 0 } else { 1 };
-            self.epoll.add(socket.as_fd(), token).map_err(|error| Error::io("watch a VRRP socket", error))?;
+            self.intake.sockets.add(socket.as_fd(), token).map_err(|error| Error::io("watch a VRRP socket", error))?;
         }
         Ok(())
     }
@@ -212,11 +212,16 @@ impl Driver {
             return;
         }
         managed.raised = up;
-        if let Err(error) = virtual_mac.set_up(up) {
-            self.events.push(super::DriverEvent::AddressRefused { router: id, error });
-            if up {
-                // On an interface that is down the addresses would answer nobody.
-                self.give_up_addresses(crate::now(), id);
+        match virtual_mac.set_up(up) {
+            Ok(()) => {}
+            // It went with its parent, of which the router has been told.
+            Err(Error::UnknownInterface { .. }) if !up => {}
+            Err(error) => {
+                self.events.push(super::DriverEvent::AddressRefused { router: id, error });
+                if up {
+                    // On an interface that is down the addresses would answer nobody.
+                    self.give_up_addresses(crate::now(), id);
+                }
             }
         }
     }

@@ -25,6 +25,16 @@ impl Driver {
         Ok(())
     }
 
+    /// Watches nothing any more that no virtual router tracks.
+    pub(super) fn unfollow(&mut self) {
+        let followed = self.view.follows_routes();
+        self.view.follow_only(self.managed.values().flat_map(|managed| &managed.config.tracking));
+        if followed && !self.view.follows_routes() {
+            // What still comes is passed over.
+            let _ = self.monitor.ignore_routes();
+        }
+    }
+
     /// Takes note of a change on this host. Whether something that is tracked may be another now.
     pub(super) fn note_for_tracking(&mut self, change: &Change) -> bool {
         let tracks = self.managed.values().any(|managed| !managed.config.tracking.is_empty());

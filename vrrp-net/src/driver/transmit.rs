@@ -2,7 +2,7 @@
 
 use std::io;
 
-use vrrp_core::{Action, Claim, Event, Family, Fault, Phase, Role, RouterId, State};
+use vrrp_core::{Action, Claim, Event, Family, Fault, IfIndex, Phase, Role, RouterId, State};
 
 use super::Driver;
 use super::addresses::REMOVED_BEFORE_RESIGNATION;
@@ -35,6 +35,8 @@ struct Letter {
     /// Where its octets begin.
     start: usize,
     advert: vrrp_core::Outgoing,
+    /// The interface's number and MAC address, if it goes to the group of an Ethernet: then it leaves as a whole frame.
+    frame: Option<(IfIndex, [u8; 6])>,
     /// Whether it is the first copy.
     first: bool,
     /// Whether the one before could not be sent.
@@ -118,6 +120,10 @@ impl Driver {
     pub(super) fn send_advert(&mut self, id: RouterId, claim: Claim) {
         let Some(managed) = self.managed.get(&id) else { return };
         let (sender, family, after_failure) = (managed.sender, managed.config.family(), managed.send_failing.is_some());
+        let interface = self.interfaces.get(&sender).filter(|_| !managed.config.addressing.is_unicast());
+        let frame = interface.and_then(|interface| interface.index().zip(interface.mac()));
+        // The loopback interface has a MAC address of zeros.
+        let frame = frame.filter(|(_, mac)| *mac != [0; 6]);
         for number in 0..self.router.destinations(id).len() {
             if self.outbox.is_full() {
                 self.send_outbox();
@@ -134,7 +140,7 @@ impl Driver {
             };
             let (start, first) = (self.outbox.used, number == 0);
             self.outbox.used += advert.len;
-            let letter = Letter { router: id, claim, sender, family, start, advert, first, after_failure };
+            let letter = Letter { router: id, claim, sender, family, start, advert, frame, first, after_failure };
             self.outbox.letters.push(letter);
         }
         // Before anything follows from it that is to be undone; and what the guardian would say is newer than this.
@@ -147,10 +153,27 @@ impl Driver {
     pub(super) fn send_outbox(&mut self) {
         let mut outbox = std::mem::replace(&mut self.outbox, Outbox::nowhere());
         // Those of one virtual router stay in their order.
-        outbox.letters.sort_unstable_by_key(|letter| (letter.sender, letter.family, letter.start));
+        outbox
+            .letters
+            .sort_unstable_by_key(|letter| (letter.frame.is_none(), letter.sender, letter.family, letter.start));
         let mut failures: Vec<(usize, io::Error)> = Vec::new();
-        let mut from = 0;
-        for letters in outbox.letters.chunk_by(|a, b| (a.sender, a.family) == (b.sender, b.family)) {
+        let mut from = outbox.letters.partition_point(|letter| letter.frame.is_some());
+        let (frames, datagrams) = outbox.letters.split_at_checked(from).unwrap_or_default();
+        let advert = |place: usize| {
+            let (interface, mac) = frames.get(place)?.frame?;
+            Some((interface, mac, outbox.outgoing(place)?))
+        };
+        self.link_socket.send_adverts(frames.len(), advert, |place, error| failures.push((place, error)));
+        // The one socket for frames may be full of those of an interface that is stuck. Each interface has others.
+        failures.retain(|(place, error)| {
+            let (letter, outgoing) = (frames.get(*place), outbox.outgoing(*place));
+            let interface = letter.and_then(|letter| self.interfaces.get(&letter.sender));
+            let socket = letter.zip(interface).and_then(|(letter, interface)| interface.socket(letter.family));
+            let full = error.kind() == io::ErrorKind::WouldBlock;
+            let sent = |(socket, it): (&crate::AdvertSocket, Outgoing<'_>)| socket.send(&[it], |_, _| {}) == 1;
+            !(full && socket.zip(outgoing).is_some_and(sent))
+        });
+        for letters in datagrams.chunk_by(|a, b| (a.sender, a.family) == (b.sender, b.family)) {
             let socket = letters
                 .first()
                 .and_then(|letter| self.interfaces.get(&letter.sender).and_then(|it| it.socket(letter.family)));

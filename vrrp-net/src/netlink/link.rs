@@ -373,6 +373,10 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_EXT_MASK: u16 = 29;
+const IFLA_EVENT: u16 = 44;
+const IFLA_EVENT_BONDING_FAILOVER: u32 = 3;
+const IFLA_EVENT_NOTIFY_PEERS: u32 = 4;
+const IFLA_EVENT_IGMP_RESEND: u32 = 5;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const RTM_GETLINK: u16 = 18;
 const AF_INET6: u16 = 10;
@@ -424,9 +428,34 @@ impl Link {
     }
 }
 
+/// The interface of a message that says: its switch has to learn anew where it is.
+pub(super) fn moved(message: &Message<'_>) -> Option<IfIndex> {
+    let link = Link::parse(message)?;
+    let mut events =
+        Attributes(message.payload.get(16..)?).filter(|it| it.kind == IFLA_EVENT).filter_map(|it| it.u32());
+    let tells = |event| matches!(event, IFLA_EVENT_BONDING_FAILOVER | IFLA_EVENT_NOTIFY_PEERS | IFLA_EVENT_IGMP_RESEND);
+    events.any(tells).then_some(link.index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As the kernel sends it for each event (`rtnl_get_event`, net/core/rtnetlink.c).
+    #[test]
+    fn a_port_that_takes_over_in_a_bond_is_told_of_by_an_event() {
+        for (event, is_told) in [(0, false), (1, false), (2, false), (3, true), (4, true), (5, true), (6, false)] {
+            let mut payload = fixed(IfIndex::new(7).ok()).to_vec();
+            payload.extend_from_slice(&8_u16.to_ne_bytes());
+            payload.extend_from_slice(&IFLA_EVENT.to_ne_bytes());
+            payload.extend_from_slice(&u32::to_ne_bytes(event));
+            assert_eq!(moved(&message(&payload)).map(IfIndex::get), is_told.then_some(7), "event {event}");
+            for end in 0..payload.len() {
+                assert_eq!(moved(&message(&payload[..end])), None, "cut");
+            }
+        }
+        assert_eq!(moved(&message(&fixed(IfIndex::new(7).ok()))), None, "no event");
+    }
 
     fn message(payload: &[u8]) -> Message<'_> {
         Message { kind: RTM_NEWLINK, flags: 0, sequence: 0, payload }

@@ -10,7 +10,7 @@ use vrrp_core::IfIndex;
 
 use super::address::{InterfaceAddress, RTM_DELADDR, RTM_NEWADDR};
 use super::attribute::{Message, Messages};
-use super::link::{Link, RTM_DELLINK, RTM_NEWLINK};
+use super::link::{self, Link, RTM_DELLINK, RTM_NEWLINK};
 use super::route::{RTM_DELROUTE, RTM_NEWROUTE, Route};
 use super::{BUFFER, receive_from_kernel};
 use crate::error::Error;
@@ -48,6 +48,9 @@ pub enum Change {
         /// The name it had.
         name: String,
     },
+    /// Beside [`Link`](Self::Link): another port of a bond carries an interface now, or its driver asks for the like, so that
+    /// switches have to learn anew where it is and what it listens to (`IFLA_EVENT`).
+    LinkMoved(IfIndex),
     /// An address is new, or something about it changed: this is how it now is.
     Address(InterfaceAddress),
     /// An address is gone: this is how it was.
@@ -103,6 +106,15 @@ impl Monitor {
         subscribed.map_err(|error| Error::io(SUBSCRIBE, error))
     }
 
+    /// Tell of routes no more.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn ignore_routes(&mut self) -> Result<(), Error> {
+        let left = ROUTE_GROUPS.into_iter().try_for_each(|group| self.socket.drop_membership(group));
+        left.map_err(|error| Error::io("leave the netlink groups of routes", error))
+    }
+
     /// Keep this many octets of unread messages, instead of a mebibyte; the kernel has its own minimum.
     ///
     /// # Errors
@@ -125,7 +137,7 @@ impl Monitor {
             match receive_from_kernel(&self.socket, &mut self.buffer) {
                 Ok(length) => {
                     let datagram = self.buffer.get(..length).unwrap_or_default();
-                    changes.extend(Messages(datagram).filter_map(|message| Change::parse(&message)));
+                    changes.extend(Messages(datagram).flat_map(|message| Change::all(&message)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // With no memory at present what is read next may not be all either.
@@ -148,6 +160,11 @@ impl AsFd for Monitor {
 const SUBSCRIBE: &str = "subscribe to netlink changes";
 
 impl Change {
+    fn all(message: &Message<'_>) -> impl Iterator<Item = Self> + use<> {
+        let moved = if message.kind == RTM_NEWLINK { link::moved(message) } else { None };
+        Self::parse(message).into_iter().chain(moved.map(Self::LinkMoved))
+    }
+
     fn parse(message: &Message<'_>) -> Option<Self> {
         match message.kind {
             RTM_NEWLINK => Link::parse(message).map(Self::Link),

@@ -216,6 +216,16 @@ impl AdvertSocket {
         })
     }
 
+    /// Leaves the group and joins it again, so that a switch which has forgotten that it is listened to here learns it anew.
+    /// For some microseconds nothing is heard. IGMPv3 and MLDv2 tell the switch of the end of it only: that it is joined.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join): it is not joined then.
+    pub fn rejoin(&self) -> Result<(), Error> {
+        self.leave()?;
+        self.join()
+    }
+
     /// Lets other datagrams through from now on; there is no moment without a filter. What has arrived already stays.
     ///
     /// # Errors

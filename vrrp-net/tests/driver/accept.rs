@@ -12,7 +12,7 @@ fn answers(host: &Host, address: &str) -> bool {
 }
 
 #[test]
-fn ad_accept_mode_false_drops_what_is_for_the_addresses_and_nothing_else() {
+fn an_12_an_14_accept_mode_false_drops_what_is_for_the_addresses_and_nothing_else() {
     let Some(net) = Pair::new() else { return };
     let mut a = Agent::start(&net.a);
     a.tell("add 192.0.2.100 interval=10 accept=no");
@@ -53,7 +53,7 @@ fn a_killed_process_leaves_no_drop_rule() {
 }
 
 #[test]
-fn an_owner_takes_packets_whatever_accept_mode_says() {
+fn an_14_an_owner_takes_packets_whatever_accept_mode_says() {
     let Some(net) = Pair::new() else { return };
     let mut a = Agent::start(&net.a);
     a.tell("add 192.0.2.100 interval=10 accept=no priority=255");

@@ -7,12 +7,13 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::thread::CapabilitySet;
 use vrrp_net::lab::{Host, Process};
 use vrrp_net::netlink::{Label, Scope};
 use vrrp_net::tracking::{Source, TrackedInterface};
 use vrrp_net::vrrp_core::track::Impact;
 use vrrp_net::vrrp_core::{
-    Addressing, After, Family, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid,
+    Addressing, After, Family, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid, Yield,
 };
 use vrrp_net::{
     Address, Descriptors, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac,
@@ -103,6 +104,16 @@ impl Agent {
         assert!(self.says(text, 1), "no {text:?} in {:#?}", self.lines());
     }
 
+    /// Whether it has said so up to now.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        self.lines().iter().any(|line| line.contains(text))
+    }
+
+    /// Whether more than `count` lines up to now contain it.
+    pub(crate) fn says_more_than(&self, text: &str, count: usize) -> bool {
+        self.lines().iter().filter(|line| line.contains(text)).count() > count
+    }
+
     pub(crate) fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -145,17 +156,15 @@ fn run_in_tokio(driver: Driver) {
 }
 
 /// Starts this program again in its place, as another user.
-fn become_unprivileged(how: &str) -> ! {
-    let (sockets, capabilities) = how.split_once(' ').unwrap();
+fn become_unprivileged(capabilities: &str, sockets: Option<Descriptors>) -> ! {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
     command.args([format!("--inh-caps=-all{capabilities}"), format!("--ambient-caps=-all{capabilities}")]);
     command
         .args([std::env::current_exe().unwrap().to_str().unwrap(), "--exact", "agent", "--nocapture"])
         .env_remove(UNPRIVILEGED);
-    if sockets == "with" {
-        let sockets = Descriptors::open([("eth0", Family::V4), ("eth0", Family::V6)]).unwrap();
-        sockets.with_spares(Family::V4, 1).unwrap().with_spares(Family::V6, 1).unwrap().pass_to(&mut command);
+    if let Some(sockets) = sockets {
+        sockets.pass_to(&mut command);
     }
     panic!("{}", command.exec());
 }
@@ -165,7 +174,12 @@ pub(crate) fn run_if_asked() {
         return;
     }
     if let Some(command) = std::env::var_os(UNPRIVILEGED) {
-        become_unprivileged(command.to_str().unwrap());
+        let (how, capabilities) = command.to_str().unwrap().split_once(' ').unwrap();
+        let sockets = (how == "with").then(|| {
+            let sockets = Descriptors::open([("eth0", Family::V4), ("eth0", Family::V6)]).unwrap();
+            sockets.with_spares(Family::V4, 1).unwrap().with_spares(Family::V6, 1).unwrap()
+        });
+        become_unprivileged(capabilities, sockets);
     }
     let driver = match Descriptors::inherited().unwrap() {
         Some(descriptors) => Driver::with_descriptors(descriptors),
@@ -214,6 +228,12 @@ pub(crate) fn run_if_asked() {
         }
         match commands.try_recv().as_deref() {
             Ok("stop") => break,
+            // Makes way for a successor without CAP_NET_RAW, which has this one's sockets.
+            Ok("succeed") => {
+                let sockets = thread.with(|driver| driver.descriptors()).unwrap().unwrap();
+                thread.stop().unwrap().iter().for_each(|event| println!("{event}"));
+                become_unprivileged(",+net_admin", Some(sockets));
+            }
             Ok(command) => obey(&thread, &mut routers, claim, command),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => break,
@@ -259,9 +279,27 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
             let status = thread.with(|driver| driver.status()).unwrap();
             println!("json: {}", serde_json::to_string(&status).unwrap());
         }
+        "priority" => {
+            let priority = Priority::new(words.next().unwrap().parse().unwrap()).unwrap();
+            thread.with(move |driver| driver.set_priority(first.unwrap(), priority)).unwrap().unwrap();
+        }
+        "rejoin-every" => {
+            let period = Duration::from_millis(words.next().unwrap().parse().unwrap());
+            thread.with(move |driver| driver.set_membership_refresh(Some(period))).unwrap().unwrap();
+        }
+        // Of the driver's thread.
+        "lose-net-admin" => thread.with(|_| lose(CapabilitySet::NET_ADMIN)).unwrap(),
+        "lose-net-raw" => thread.with(|_| lose(CapabilitySet::NET_RAW)).unwrap(),
         "status" => println!("{:?}", thread.with(|driver| driver.status()).unwrap()),
         other => panic!("no command {other:?}"),
     }
+}
+
+fn lose(capability: CapabilitySet) {
+    let mut sets = rustix::thread::capabilities(None).unwrap();
+    sets.effective.remove(capability);
+    sets.permitted.remove(capability);
+    rustix::thread::set_capabilities(None, sets).unwrap();
 }
 
 /// From words such as `priority=150`; addresses stand alone.
@@ -273,6 +311,9 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut label, mut scope, mut lease, mut source) = (None, None, Lease::Auto, None);
     let (mut accept, mut link_delay) = (true, Duration::ZERO);
     let mut elsewhere: Vec<Address> = Vec::new();
+    #[cfg(feature = "auth-hmac")]
+    let mut keys = None;
+    let mut yield_when = Yield::Auto;
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -299,7 +340,10 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
                 let impact = Impact::Weight(-60);
                 tracking.push(Source::Interface(TrackedInterface { name: name.to_owned(), impact, inverted: false }));
             }
+            #[cfg(feature = "auth-hmac")]
+            Some(("keys", list)) => keys = Some(list),
             Some(("version", "2")) => version = Some(Version::V2),
+            Some(("yield", "degraded")) => yield_when = Yield::WhenDegraded,
             Some(("preempt", "never")) => preempt = Preempt::Never,
             Some(other) => panic!("no setting {other:?}"),
         }
@@ -313,6 +357,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         .with_priority(Priority::new(priority).unwrap())
         .with_interval(Interval::from_centiseconds(interval).unwrap())
         .with_preempt(preempt)
+        .with_yield(yield_when)
         .with_tracking(tracking);
     let family = addresses.first().map(|address| address.family());
     let config = family.map_or(config.clone(), |family| config.clone().with_version(Version::V3(family)));
@@ -329,6 +374,11 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         Some(version) => config.with_version(version),
         None => config,
     };
+    #[cfg(feature = "auth-hmac")]
+    let config = match keys {
+        Some(list) => config.with_hmac(hmac(list, Interval::from_centiseconds(interval).unwrap())),
+        None => config,
+    };
     let config = match gate {
         Some(timeout) => config.with_gate(Gate { timeout, back_off: Duration::from_millis(500) }),
         None => config,
@@ -337,4 +387,17 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         let address: Address = format!("10.1.{}.{}", number / 250, number % 250 + 1).parse().unwrap();
         config.with_address(address.excluded())
     })
+}
+
+/// From `1:one,2:another`; the first one signs.
+#[cfg(feature = "auth-hmac")]
+fn hmac(list: &str, interval: Interval) -> vrrp_core::hmac::Config {
+    use vrrp_core::hmac::{Config, Key, KeyId, Keys};
+    let mut keys = list.split(',').map(|entry| {
+        let (id, key) = entry.split_once(':').unwrap();
+        // A key has at least sixteen octets.
+        (KeyId::new(id.parse().unwrap()).unwrap(), Key::new(key.repeat(16).as_bytes()).unwrap())
+    });
+    let (id, key) = keys.next().unwrap();
+    Config::new(keys.fold(Keys::new(id, key), |keys, (id, key)| keys.with(id, key).unwrap()), interval)
 }

@@ -57,6 +57,13 @@ fn a_killed_process_is_replaced_in_unicast_and_with_a_virtual_mac_too() {
 }
 
 #[test]
+fn a_killed_process_is_replaced_over_ipv6_with_a_virtual_mac_too() {
+    let Some(net) = Pair::new() else { return };
+    // The interface that is made for the virtual MAC address has no address of its own to send from.
+    assert!(takeover(&net, "fe80::5e:100 mac=virtual") < Duration::from_millis(500));
+}
+
+#[test]
 fn a_clean_stop_leaves_the_guardian_nothing_to_say() {
     let Some(net) = Pair::new() else { return };
     let capture = net.lan.capture().unwrap();
@@ -78,18 +85,37 @@ fn the_application_is_told_when_its_guardian_is_gone() {
     let mut a = Agent::start_guarded(&net.a);
     a.tell("add 192.0.2.100 interval=10");
     a.expect("-> Active");
-    let names = || {
-        let output = net.a.command("pgrep").args(["-x", "vrrp-guardian"]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-    };
-    // Those of other tests have other network namespaces.
-    let own = std::fs::read_link(format!("/proc/{}/ns/net", a.process().id())).unwrap();
-    let guardian = names()
-        .into_iter()
-        .find(|pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|namespace| namespace == own));
-    let status = net.a.command("kill").args(["-9", &guardian.expect("a guardian")]).status().unwrap();
-    assert!(status.success());
+    kill_guardian_of(&net, &mut a);
     a.expect("the guardian is gone");
     assert!(eventually(|| net.a.has_address(VIP).unwrap()), "and it serves on");
     a.stop();
+}
+
+/// `kill -9` of the guardian of an agent on `a`.
+fn kill_guardian_of(net: &Pair, a: &mut Agent) {
+    let output = net.a.command("pgrep").args(["-x", "vrrp-guardian"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Those of other tests have other network namespaces.
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    let own = namespace(&a.process().id().to_string());
+    let guardian = text.split_whitespace().find(|process| namespace(process) == own).expect("a guardian");
+    assert!(net.a.command("kill").args(["-9", guardian]).status().unwrap().success());
+}
+
+#[test]
+fn with_its_guardian_killed_too_a_process_leaves_its_addresses_to_their_lease() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start_guarded(&net.a), Agent::start(&net.b));
+    a.tell("add 192.0.2.100 interval=10 priority=150");
+    a.expect("-> Active");
+    b.tell("add 192.0.2.100 interval=10");
+    b.expect("Initialize -> Backup");
+    // Neither is to see the other's end.
+    a.process().stop().unwrap();
+    kill_guardian_of(&net, &mut a);
+    a.process().kill().unwrap();
+    b.expect("Backup -> Active: no Active was heard");
+    assert!(net.a.wait_for_address(VIP, false, PATIENCE).unwrap());
+    assert!(net.b.has_address(VIP).unwrap());
+    b.stop();
 }

@@ -78,6 +78,22 @@ fn an_interface_without_an_address_is_waited_for() {
 }
 
 #[test]
+fn an_address_that_turns_out_to_be_that_of_a_peer_is_not_advertised_from() {
+    let Some(net) = Pair::new() else { return };
+    ip(&net.a, "address flush dev eth0");
+    let mut a = Agent::start(&net.a);
+    a.tell("add 192.0.2.100 interval=10 peer=192.0.2.1 peer=192.0.2.2");
+    a.expect("no address to advertise from: eth0 has no IPv4 address but virtual ones");
+    ip(&net.a, "address add 192.0.2.1/24 dev eth0");
+    a.expect("no address to advertise from: 192.0.2.1");
+    assert!(!a.has_said("-> Active"), "{:#?}", a.lines());
+    ip(&net.a, "address add 192.0.2.3/32 dev eth0");
+    ip(&net.a, "address del 192.0.2.1/24 dev eth0");
+    a.expect("-> Active");
+    a.stop();
+}
+
+#[test]
 fn a_source_that_is_not_the_first_address_is_advertised_from() {
     let Some(net) = Pair::new() else { return };
     ip(&net.a, "address add 192.0.2.7/24 dev eth0");
@@ -156,7 +172,8 @@ fn addresses_on_another_interface_return_with_it() {
     assert!(net.a.wait_for_address(other, false, PATIENCE).unwrap());
     ip(&net.a, "link add uplink type veth peer name up1");
     assert!(net.a.wait_for_address(other, true, PATIENCE).unwrap());
-    assert!(!a.lines().iter().any(|line| line.contains("another program") || line.contains("Active ->")));
+    let is_wrong = |line: &String| line.contains("another program") || line.contains("Active ->");
+    assert!(!a.lines().iter().any(is_wrong), "{:#?}", a.lines());
     a.stop();
     assert!(!net.a.has_address(other).unwrap());
 }

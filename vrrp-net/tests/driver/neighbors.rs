@@ -55,9 +55,13 @@ fn an_07_an_08_an_10_the_active_alone_answers_for_the_addresses() {
     commands.iter().for_each(|command| b.tell(command));
     assert!(b.says("Initialize -> Backup", 2), "{:#?}", b.lines());
 
-    let groups = net.a.command("ip").args(["-6", "maddr", "show", "dev", "eth0"]).output().unwrap();
-    let groups = String::from_utf8_lossy(&groups.stdout).into_owned();
-    assert!(groups.contains("ff02::1:ff5e:100") && groups.contains("ff02::1:ff00:100"), "{groups}");
+    // The kernel joins them a little after the addresses are there.
+    let groups = || {
+        let output = net.a.command("ip").args(["-6", "maddr", "show", "dev", "eth0"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let are_joined = || ["ff02::1:ff5e:100", "ff02::1:ff00:100"].into_iter().all(|group| groups().contains(group));
+    assert!(eventually(are_joined), "{}", groups());
 
     let capture = net.lan.capture().unwrap();
     for _ in 0..3 {
@@ -251,5 +255,59 @@ fn an_19_an_22_solicitations_and_unsolicited_advertisements_agree_on_the_mac() {
     b.expect("-> Active");
     let mac = net.b.link("eth0").unwrap().mac;
     assert!(eventually(|| net.client.neighbor(VIP6.parse().unwrap()).unwrap() == mac));
+    b.stop();
+}
+
+#[test]
+fn an_08_a_link_local_address_without_a_prefix_length_on_a_virtual_mac_is_reached() {
+    let Some(net) = Pair::new() else { return };
+    ip(&net.a, "link add uplink type veth peer name up1");
+    ip(&net.a, "link set uplink up");
+    ip(&net.a, "link set up1 up");
+    let mut a = Agent::start(&net.a);
+    a.tell("add fe80::5e:100 interval=10 mac=virtual elsewhere=10.9.0.1/24@uplink");
+    a.expect("-> Active");
+    // By name of the interface, since it is link-local.
+    let ping = || {
+        let ping = net.client.command("ping").args(["-c", "1", "-W", "1", "fe80::5e:100%eth0"]).output().unwrap();
+        ping.status.success()
+    };
+    assert!(eventually(ping));
+    assert_eq!(net.client.neighbor("fe80::5e:100".parse().unwrap()).unwrap(), Some([0, 0, 0x5e, 0, 2, 0x33]));
+    // The route to the prefix is left out where the parent has it, and there only.
+    let routes = net.a.command("ip").args(["route", "show", "dev", "uplink"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&routes.stdout).contains("10.9.0.0/24"));
+    a.tell("reconfigure fe80::5e:100 fe80::5e:200 interval=10 mac=virtual elsewhere=10.9.0.1/24@uplink");
+    a.expect("reconfigured from");
+    assert!(net.a.wait_for_address("fe80::5e:200".parse().unwrap(), true, PATIENCE).unwrap());
+    assert!(ping());
+    // Found again with its prefix length: it is neither missed nor put back.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(!a.has_said("another program") && !a.has_said("Active ->"), "{:#?}", a.lines());
+    a.stop();
+    assert!(!net.a.has_address("10.9.0.1".parse().unwrap()).unwrap());
+}
+
+#[test]
+fn se_04_the_router_that_took_over_from_a_stopped_one_is_no_intruder() {
+    let Some(net) = Pair::new() else { return };
+    let [mut a, mut b] = [&net.a, &net.b].map(Agent::start);
+    a.tell("add 192.0.2.100 interval=10 priority=150");
+    a.expect("-> Active");
+    b.tell("add 192.0.2.100 interval=10");
+    b.expect("Initialize -> Backup");
+    // So that what is claimed then counts.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    a.process().stop().unwrap();
+    b.expect("Backup -> Active");
+    assert!(net.b.wait_for_address(VIP, true, PATIENCE).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    // It finds the advertisements of the other one and its announcements, all at once.
+    a.process().resume().unwrap();
+    b.expect("Active -> Backup");
+    assert!(net.b.wait_for_address(VIP, false, PATIENCE).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!a.lines().iter().any(|line| line.contains("claimed")), "{:#?}", a.lines());
+    a.stop();
     b.stop();
 }

@@ -232,3 +232,35 @@ fn what_makes_it_another_virtual_router_is_refused_and_nothing_changes() {
     assert!(!a.lines().iter().any(|line| line.contains("Active ->")), "{:#?}", a.lines());
     a.stop();
 }
+
+#[cfg(feature = "auth-hmac")]
+#[test]
+fn keys_are_rotated_without_a_change_of_role() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    let (at_a, at_b) = ("192.0.2.100 interval=10 priority=150", "192.0.2.100 interval=10");
+    a.tell(&format!("add {at_a} keys=1:old"));
+    a.expect("-> Active");
+    b.tell(&format!("add {at_b} keys=1:old"));
+    b.expect("Initialize -> Backup");
+    // First both know the new one, then both sign with it, then the old one goes.
+    for (round, keys) in (1..).zip(["1:old,2:new", "2:new,1:old", "2:new"]) {
+        for (agent, config) in [(&mut b, at_b), (&mut a, at_a)] {
+            agent.tell(&format!("reconfigure {config} keys={keys}"));
+            assert!(agent.says("reconfigured", round), "{:#?}", agent.lines());
+        }
+        // Longer than Active_Down_Interval.
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let roles = |agent: &Agent| agent.lines().iter().filter(|line| line.contains(" -> ")).count();
+    assert_eq!((roles(&a), roles(&b)), (2, 1), "{:#?} {:#?}", a.lines(), b.lines());
+    // Whoever does not follow is not heard, and says why.
+    b.tell(&format!("reconfigure {at_b} keys=1:old"));
+    b.expect("Backup -> Active");
+    assert!(b.lines().iter().any(|line| line.contains("192.0.2.1") && line.contains("key")), "{:#?}", b.lines());
+    b.tell(&format!("reconfigure {at_b} keys=2:new"));
+    b.expect("Active -> Backup");
+    assert!(has(&net.a, VIP) && net.b.wait_for_address(VIP, false, PATIENCE).unwrap());
+    a.stop();
+    b.stop();
+}

@@ -1,9 +1,11 @@
 //! Whether everything is as it should be.
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::world::{Node, World};
+use vrrp_net::lab::Host;
+
+use super::host::Node;
+use super::world::{World, addresses, expected_mac};
 
 /// What is allowed beside Active_Down_Interval.
 const GRACE: Duration = Duration::from_secs(1);
@@ -18,44 +20,62 @@ pub(crate) fn settled(world: &mut World, when: &str) -> anyhow::Result<Duration>
     let limit = world.active_down_interval + GRACE;
     let mut wrong = String::from("nothing was looked at");
     while began.elapsed() < limit {
+        let looked = began.elapsed();
         match judge(world)? {
-            Ok(()) => {
-                let took = began.elapsed();
+            None => {
                 std::thread::sleep(STEADY);
                 match judge(world)? {
-                    Ok(()) => return Ok(took),
-                    Err(later) => wrong = format!("right at first, but then {later}"),
+                    None => return Ok(looked),
+                    // A host of higher priority that has just returned takes over only now.
+                    Some(later) => wrong = format!("right at first, but then {later}"),
                 }
             }
-            Err(now) => wrong = now,
+            Some(now) => wrong = now,
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    let hosts =
+        std::iter::once(("client", world.client.host())).chain(world.nodes.iter().map(|it| (it.name, &it.host)));
+    let neighbors: Vec<String> =
+        hosts.map(|(name, host)| format!("{name}'s neighbors:\n{}", neighbors(host))).collect();
     let logs: Vec<String> = world.nodes.iter().map(|node| format!("{}: {:#?}", node.name, node.log())).collect();
-    anyhow::bail!("{limit:?} after {when}: {wrong}\n{}", logs.join("\n"))
+    anyhow::bail!("{limit:?} after {when}: {wrong}\n{}\n{}", neighbors.join("\n"), logs.join("\n"))
 }
 
-fn judge(world: &World) -> anyhow::Result<Result<(), String>> {
-    let held = world.nodes.iter().map(Node::holds).collect::<Result<Vec<_>, _>>()?;
-    for address in World::addresses() {
-        let holders: Vec<&Node> =
-            world.nodes.iter().zip(&held).filter(|(_, held)| held.contains(&address)).map(|(node, _)| node).collect();
-        match holders.as_slice() {
-            [only] if reaches(world, address, only)? => {}
-            [only] => return Ok(Err(format!("the client does not reach {address} at {}", only.name))),
-            [] => return Ok(Err(format!("nobody has {address}"))),
+/// As people look at them; nothing if that cannot be had.
+fn neighbors(host: &Host) -> String {
+    let output = host.command("ip").args(["neighbor", "show"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// What is wrong now.
+fn judge(world: &mut World) -> anyhow::Result<Option<String>> {
+    let held = world.nodes.iter().map(Node::held).collect::<Result<Vec<_>, _>>()?;
+    let World { nodes, client, .. } = world;
+    let mut before: Option<(usize, &str)> = None;
+    for (router, address) in addresses() {
+        let has = |(_, held): &(&Node, &Vec<_>)| {
+            held.iter().any(|found: &vrrp_net::netlink::InterfaceAddress| found.address == address)
+        };
+        let holders: Vec<&Node> = nodes.iter().zip(&held).filter(has).map(|(node, _)| node).collect();
+        let only = match holders.as_slice() {
+            [only] => only,
+            [] => return Ok(Some(format!("nobody has {address}"))),
             several => {
                 let names: Vec<&str> = several.iter().map(|node| node.name).collect();
-                return Ok(Err(format!("{} have {address}", names.join(" and "))));
+                return Ok(Some(format!("{} have {address}", names.join(" and "))));
             }
+        };
+        if let Some((_, other)) = before.filter(|(of, holder)| *of == router && *holder != only.name) {
+            return Ok(Some(format!("{address} is on {}, others of its virtual router on {other}", only.name)));
+        }
+        before = Some((router, only.name));
+        let expected = expected_mac(router, address, only);
+        match client.ask(address, Duration::from_millis(100))? {
+            Some(mac) if mac == expected => {}
+            Some(mac) => return Ok(Some(format!("the client has {address} at {mac:02x?}, not at {}", only.name))),
+            None => return Ok(Some(format!("the client does not reach {address}, which is on {}", only.name))),
         }
     }
-    Ok(Ok(()))
-}
-
-/// Whether the host that answers the client is this one.
-fn reaches(world: &World, address: Ipv4Addr, node: &Node) -> anyhow::Result<bool> {
-    let pinger = world.client.ping(address, Duration::from_millis(5))?;
-    let answer = pinger.wait_for(Duration::from_millis(100), |reply| reply.received_at.is_some());
-    Ok(answer.is_some_and(|reply| reply.mac == Some(node.cable.mac())))
+    Ok(None)
 }

@@ -3,7 +3,9 @@
 //! `chaos --minutes 30 --seed 7` runs for half an hour. Faults are drawn from the seed, so a run that failed can be run
 //! again; what the machine does in between is its own affair. Needs no root where user namespaces are allowed.
 
+mod client;
 mod fault;
+mod host;
 mod judge;
 mod node;
 mod world;
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use self::fault::{Fault, Random};
+use self::fault::{Random, Round};
 use self::world::World;
 
 /// Breaks things at random and looks whether the virtual addresses end up on exactly one live host.
@@ -24,13 +26,17 @@ struct Arguments {
     #[command(subcommand)]
     role: Option<Role>,
 
-    /// For how long
+    /// For how many minutes
     #[arg(long, default_value_t = 2.0)]
     minutes: f64,
 
     /// What the faults are drawn from
     #[arg(long, default_value_t = 1)]
     seed: u64,
+
+    /// How many rounds, whatever --minutes says: to see a failure again
+    #[arg(long)]
+    rounds: Option<u32>,
 
     /// Advertisement interval in centiseconds
     #[arg(long, default_value_t = 10)]
@@ -65,24 +71,36 @@ fn main() -> ExitCode {
 
 fn break_things(arguments: &Arguments) -> anyhow::Result<()> {
     let length = Duration::try_from_secs_f64(arguments.minutes * 60.0).context("--minutes must be a length of time")?;
+    let own = own_descriptors()?;
     let mut random = Random::new(arguments.seed);
     let mut world = World::new(arguments.interval, arguments.verbose)?;
     judge::settled(&mut world, "the start")?;
-    let before = world.descriptors()?;
-    let (began, mut rounds, mut slowest) = (Instant::now(), 0_u32, Duration::ZERO);
-    while began.elapsed() < length {
-        let fault = Fault::draw(&mut random);
-        println!("{:7.1} s  round {rounds}: {fault}", began.elapsed().as_secs_f64());
-        world.strike(&fault)?;
-        let told = || format!("round {rounds} ({fault}); again with: chaos --seed {}", arguments.seed);
-        let took = judge::settled(&mut world, &told())?;
-        slowest = slowest.max(took);
-        rounds += 1;
+    let descriptors = world.descriptors()?;
+    let (began, mut done, mut slowest) = (Instant::now(), 0_u32, Duration::ZERO);
+    let goes_on = |done: u32| arguments.rounds.map_or_else(|| began.elapsed() < length, |rounds| done < rounds);
+    while goes_on(done) {
+        let round = Round::draw(&mut random);
+        done += 1;
+        println!("{:7.1} s  round {done}: {round}", began.elapsed().as_secs_f64());
+        let told = format!(
+            "round {done} ({round}); again with: chaos --seed {} --interval {} --rounds {done}",
+            arguments.seed, arguments.interval
+        );
+        world.strike(&round).with_context(|| told.clone())?;
+        slowest = slowest.max(judge::settled(&mut world, &told)?);
+        world.leaks(descriptors).context(told)?;
     }
-    world.nothing_leaks(&before)?;
+    world.end_all().context("at the end")?;
+    let left = own_descriptors()?;
+    anyhow::ensure!(left <= own, "the lab left {} descriptors open in this process", left - own);
     println!(
-        "{rounds} faults, seed {}: after each, one host had every address; at latest after {slowest:?}",
+        "{done} rounds, seed {}: after each, one host had every address; at latest after {slowest:?}; nothing leaked",
         arguments.seed
     );
     Ok(())
+}
+
+/// Of this process, which holds the network namespaces by them.
+fn own_descriptors() -> anyhow::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/fd")?.count())
 }

@@ -1,232 +1,249 @@
 //! The hosts that share the addresses, and the client that talks to them.
 
-use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use vrrp_core::{Family, Interval, Params, Priority, Version};
-use vrrp_net::lab::{Bridge, Host, Interface, Lab, Process};
+use vrrp_core::{Family, Interval, Params, Priority, Version, Vrid};
+use vrrp_net::lab::{Bridge, Lab};
 
-use super::fault::{Fault, Kind};
+use super::client::Client;
+use super::fault::{Fault, Kind, Round};
+use super::host::{Node, processes_in};
 
 /// Names and priorities.
 pub(crate) const HOSTS: [(&str, u8); 3] = [("a", 200), ("b", 150), ("c", 100)];
 
-/// The addresses of each virtual router.
-const ROUTERS: [&[&str]; 2] = [&["192.0.2.100", "192.0.2.101", "192.0.2.102"], &["192.0.2.110"]];
+/// The number of the first virtual router.
+pub(crate) const FIRST_VRID: u8 = 51;
+
+/// A virtual router that all hosts have.
+pub(crate) struct Router {
+    addresses: &'static [&'static str],
+    pub(crate) virtual_mac: bool,
+    /// What the other hosts' addresses begin with, for one that speaks to each of them.
+    peers: Option<&'static str>,
+}
+
+/// Both families, by multicast, with a MAC address of their own, and by unicast.
+pub(crate) const ROUTERS: [Router; 6] = [
+    Router { addresses: &["192.0.2.100", "192.0.2.101/24", "192.0.2.102/24"], virtual_mac: false, peers: None },
+    Router { addresses: &["192.0.2.110"], virtual_mac: true, peers: None },
+    Router { addresses: &["192.0.2.120"], virtual_mac: false, peers: Some("192.0.2.") },
+    Router { addresses: &["fe80::5e:100", "2001:db8::100/64"], virtual_mac: false, peers: None },
+    Router { addresses: &["fe80::5e:110/64", "2001:db8::110"], virtual_mac: true, peers: None },
+    Router { addresses: &["2001:db8::120"], virtual_mac: false, peers: Some("fe80::") },
+];
+
+impl Router {
+    /// As the process on the host of this number is told of it.
+    pub(crate) fn words(&self, number: usize) -> String {
+        let others = (1..=HOSTS.len()).filter(|other| *other != number);
+        let peers =
+            self.peers.iter().flat_map(|prefix| others.clone().map(move |other| format!("peer={prefix}{other}")));
+        // The kernel gives it another link-local address too.
+        let source = self.peers.iter().map(|prefix| format!("from={prefix}{number}"));
+        let mac = self.virtual_mac.then(|| "mac".to_owned());
+        self.addresses
+            .iter()
+            .map(|address| (*address).to_owned())
+            .chain(peers)
+            .chain(source)
+            .chain(mac)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// The MAC address of its own, if it has one.
+    fn mac(&self, number: usize, family: Family) -> Option<[u8; 6]> {
+        let vrid = Vrid::new(FIRST_VRID.checked_add(u8::try_from(number).ok()?)?).ok()?;
+        self.virtual_mac.then(|| vrid.virtual_mac(family))
+    }
+}
+
+/// Every address that is to be on one host, and the place of its virtual router.
+pub(crate) fn addresses() -> impl Iterator<Item = (usize, IpAddr)> {
+    let bare = |text: &str| text.split('/').next().and_then(|text| text.parse().ok());
+    ROUTERS
+        .iter()
+        .enumerate()
+        .flat_map(move |(number, router)| router.addresses.iter().filter_map(move |text| Some((number, bare(text)?))))
+}
+
+pub(crate) fn address_count() -> usize {
+    addresses().count()
+}
+
+/// The MAC address that the client must have of an address that is on this host.
+pub(crate) fn expected_mac(router: usize, address: IpAddr, node: &Node) -> [u8; 6] {
+    let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+    let own = ROUTERS.get(router).and_then(|it| it.mac(router, family));
+    own.unwrap_or_else(|| node.cable.mac())
+}
 
 /// All of it.
 pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
-    pub(crate) client: Host,
+    pub(crate) client: Client,
     /// Active_Down_Interval of the host that waits longest.
     pub(crate) active_down_interval: Duration,
-    interval: u64,
     lan: Bridge,
+    flood: Option<Flood>,
     /// Last, so that the hosts are gone before their network is.
     _lab: Lab,
-}
-
-/// One host.
-pub(crate) struct Node {
-    pub(crate) name: &'static str,
-    pub(crate) host: Host,
-    pub(crate) cable: Interface,
-    priority: u8,
-    address: String,
-    process: Option<Process>,
-    log: Arc<Mutex<Vec<String>>>,
-    verbose: bool,
 }
 
 impl World {
     pub(crate) fn new(interval: u64, verbose: bool) -> anyhow::Result<Self> {
         let lab = Lab::new()?;
         let lan = lab.bridge("lan")?;
-        let client = lab.host("client")?;
-        client.attach(&lan, "eth0", &["192.0.2.9/24"])?;
+        let host = lab.host("client")?;
+        host.attach(&lan, "eth0", &["192.0.2.9/24", "2001:db8::9/64"])?;
+        let client = Client::new(host)?;
         let mut nodes = Vec::new();
-        for (number, (name, priority)) in (1..).zip(HOSTS) {
-            let host = lab.host(name)?;
-            let address = format!("192.0.2.{number}/24");
-            let cable = host.attach(&lan, "eth0", &[&address])?;
-            let log = Arc::default();
-            let mut node = Node { name, host, cable, priority, address, process: None, log, verbose };
-            node.start(interval)?;
-            nodes.push(node);
+        for (number, named) in (1..).zip(HOSTS) {
+            nodes.push(Node::new(lab.host(named.0)?, &lan, named, number, interval, verbose)?);
         }
         let advert = Interval::from_centiseconds(interval)?;
         let last = HOSTS.iter().map(|(_, priority)| *priority).min().unwrap_or(1);
         let params = Params::new(Version::V3(Family::V4)).with_priority(Priority::new(last)?);
         let active_down_interval = params.active_down_interval(advert);
-        Ok(Self { nodes, client, active_down_interval, interval, lan, _lab: lab })
+        Ok(Self { nodes, client, active_down_interval, lan, flood: None, _lab: lab })
     }
 
-    /// Every address that is to be on one host.
-    pub(crate) fn addresses() -> impl Iterator<Item = Ipv4Addr> {
-        ROUTERS.iter().flat_map(|addresses| addresses.iter()).filter_map(|text| text.parse().ok())
-    }
-
-    /// One fault from beginning to end.
-    pub(crate) fn strike(&mut self, fault: &Fault) -> anyhow::Result<()> {
-        let interval = self.interval;
-        let wait = || std::thread::sleep(fault.lasts);
-        let node = self.nodes.get_mut(fault.host).context("no such host")?;
-        match fault.kind {
-            Kind::Kill => {
-                node.process.take().context("it runs")?.kill()?;
-                wait();
-                node.start(interval)?;
-            }
-            Kind::Stop => {
-                node.stop()?;
-                wait();
-                node.start(interval)?;
-            }
-            Kind::Pause => {
-                let process = node.process.as_mut().context("it runs")?;
-                process.stop()?;
-                wait();
-                process.resume()?;
-            }
-            Kind::Unplug => {
-                node.cable.cut()?;
-                wait();
-                node.cable.heal()?;
-            }
-            Kind::Partition => {
-                node.cable.cut_silently()?;
-                wait();
-                node.cable.heal()?;
-            }
-            Kind::Deafen => {
-                node.cable.deafen()?;
-                wait();
-                node.cable.heal()?;
-            }
-            Kind::Mute => {
-                node.cable.mute()?;
-                wait();
-                node.cable.heal()?;
-            }
-            Kind::DeleteAddress => {
-                for node in &self.nodes {
-                    // Whoever has it; the others have nothing to delete.
-                    let mut command = node.host.command("ip");
-                    command.args(["address", "del", "192.0.2.101/32", "dev", "eth0"]).stderr(Stdio::null());
-                    command.status().context("run ip, of the package iproute2")?;
-                }
-                wait();
-            }
-            Kind::Recreate => {
-                node.cable.delete()?;
-                wait();
-                node.cable = node.host.attach(&self.lan, "eth0", &[&node.address])?;
-            }
-            Kind::Flood => self.flood(fault.lasts)?,
+    /// One round from the beginning of its faults to their end.
+    pub(crate) fn strike(&mut self, round: &Round) -> anyhow::Result<()> {
+        for fault in &round.faults {
+            self.begin(fault).with_context(|| fault.to_string())?;
+        }
+        std::thread::sleep(round.lasts);
+        for fault in &round.faults {
+            self.end(fault).with_context(|| format!("the end of: {fault}"))?;
         }
         Ok(())
     }
 
-    /// Packets with the right VRID and TTL, and a checksum that is wrong.
-    fn flood(&self, lasts: Duration) -> anyhow::Result<()> {
-        let socket = socket2::Socket::from(self.client.socket(2, 3, 112)?);
+    fn begin(&mut self, fault: &Fault) -> anyhow::Result<()> {
+        if fault.kind == Kind::Flood {
+            self.flood = Some(Flood::start(&self.client)?);
+        }
+        let node = self.nodes.get_mut(fault.host).context("no such host")?;
+        match fault.kind {
+            Kind::Kill => node.kill()?,
+            Kind::KillGuardian => node.kill_guardian()?,
+            Kind::KillBoth => {
+                // Neither is to see the other's end.
+                node.process()?.stop()?;
+                node.kill_guardian()?;
+                node.kill()?;
+            }
+            Kind::Stop => node.stop()?,
+            Kind::Pause | Kind::Hang => node.process()?.stop()?,
+            Kind::Unplug => node.cable.cut()?,
+            Kind::Partition => node.cable.cut_silently()?,
+            Kind::Deafen => node.cable.deafen()?,
+            Kind::Mute => node.cable.mute()?,
+            Kind::DeleteAddress => {
+                let (_, address) = addresses().nth(fault.pick % address_count()).context("no such address")?;
+                self.nodes.iter().try_for_each(|node| node.delete(address))?;
+            }
+            Kind::Flush => node.flush()?,
+            Kind::Recreate => node.lose_interface()?,
+            Kind::Rename => node.rename("eth0", "other0")?,
+            Kind::Flood => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, fault: &Fault) -> anyhow::Result<()> {
+        let node = self.nodes.get_mut(fault.host).context("no such host")?;
+        match fault.kind {
+            Kind::Kill | Kind::KillBoth | Kind::Stop => node.start()?,
+            Kind::Pause | Kind::Hang => node.process()?.resume()?,
+            Kind::Unplug | Kind::Partition | Kind::Deafen | Kind::Mute => node.cable.heal()?,
+            Kind::Flush => node.unflush()?,
+            Kind::Recreate => node.gain_interface(&self.lan)?,
+            Kind::Rename => node.rename("other0", "eth0")?,
+            Kind::Flood => self.flood.take().context("there was one")?.stop()?,
+            Kind::KillGuardian | Kind::DeleteAddress => {}
+        }
+        Ok(())
+    }
+
+    /// The most descriptors that any of the processes has open.
+    pub(crate) fn descriptors(&self) -> anyhow::Result<usize> {
+        let counts = self.nodes.iter().map(Node::descriptors).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(counts.into_iter().max().unwrap_or_default())
+    }
+
+    /// Whether anything is on a host that should not be.
+    pub(crate) fn leaks(&self, most_descriptors: usize) -> anyhow::Result<()> {
+        self.nodes.iter().try_for_each(|node| node.leaks(most_descriptors))
+    }
+
+    /// Ends everything in order, and looks whether anything is left.
+    pub(crate) fn end_all(mut self) -> anyhow::Result<()> {
+        let namespaces: Vec<_> = self.nodes.iter().filter_map(Node::namespace).collect();
+        anyhow::ensure!(namespaces.len() == HOSTS.len(), "not every host runs: {namespaces:?}");
+        for node in &mut self.nodes {
+            node.stop()?;
+            node.leaks(0)?;
+        }
+        drop(self);
+        for namespace in namespaces {
+            let left = processes_in(&namespace);
+            anyhow::ensure!(left.is_empty(), "after the end, {left:?} are in {}", namespace.display());
+        }
+        Ok(())
+    }
+}
+
+/// Packets with the right protocol and TTL that are worth nothing, as fast as they go.
+struct Flood {
+    over: Arc<AtomicBool>,
+    sender: JoinHandle<()>,
+}
+
+impl Flood {
+    fn start(client: &Client) -> anyhow::Result<Self> {
+        let socket = socket2::Socket::from(client.host().socket(2, 3, 112)?);
         socket.set_multicast_ttl_v4(255)?;
         socket.set_multicast_if_v4(&Ipv4Addr::new(192, 0, 2, 9))?;
         let group = SocketAddr::new(IpAddr::from([224, 0, 0, 18]), 0).into();
         let over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&over);
         let sender = std::thread::spawn(move || {
-            let packet = [0x31, 51, 0xff, 1, 0, 1, 0xba, 0xad, 192, 0, 2, 100];
-            while !stop.load(Ordering::Relaxed) {
+            // A wrong checksum at the highest priority, an interval of 0, one that ends early, and one that is empty.
+            let packets: [&[u8]; 4] = [
+                &[0x31, FIRST_VRID, 0xff, 1, 0, 1, 0xba, 0xad, 192, 0, 2, 100],
+                &[0x31, FIRST_VRID, 0xff, 1, 0, 0, 0xba, 0xad, 192, 0, 2, 100],
+                &[0x31, FIRST_VRID + 1, 0xff, 9, 0, 1],
+                &[],
+            ];
+            for packet in packets.iter().cycle() {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
                 // A full queue is part of it.
-                let _ = socket.send_to(&packet, &group);
+                let _ = socket.send_to(packet, &group);
             }
         });
-        std::thread::sleep(lasts);
-        over.store(true, Ordering::Relaxed);
-        sender.join().map_err(|_| anyhow::anyhow!("the flood ended by itself"))
+        Ok(Self { over, sender })
     }
 
-    /// How many descriptors each process has open.
-    pub(crate) fn descriptors(&self) -> anyhow::Result<Vec<usize>> {
-        self.nodes.iter().map(Node::descriptors).collect()
-    }
-
-    /// Ends everything in order, and looks what is left.
-    pub(crate) fn nothing_leaks(&mut self, descriptors: &[usize]) -> anyhow::Result<()> {
-        for (node, before) in self.nodes.iter().zip(descriptors) {
-            let now = node.descriptors()?;
-            anyhow::ensure!(now <= *before, "{} has {now} descriptors open, {before} at the start", node.name);
-        }
-        for node in &mut self.nodes {
-            node.stop()?;
-            let left = node.host.addresses()?;
-            let marked: Vec<_> = left.iter().filter(|address| address.protocol == Some(112)).collect();
-            anyhow::ensure!(marked.is_empty(), "{} still has {marked:?}", node.name);
-            let links = node.host.links()?;
-            let own = |name: &str| name == "lo" || name == "eth0";
-            let other: Vec<_> = links.iter().filter(|link| !own(&link.name)).collect();
-            anyhow::ensure!(other.is_empty(), "{} still has {other:?}", node.name);
-        }
-        Ok(())
+    fn stop(self) -> anyhow::Result<()> {
+        self.over.store(true, Ordering::Relaxed);
+        self.sender.join().map_err(|_| anyhow::anyhow!("the flood ended by itself"))
     }
 }
 
-impl Node {
-    fn start(&mut self, interval: u64) -> anyhow::Result<()> {
-        let mut command = self.host.command(std::env::current_exe()?);
-        command
-            .arg("node")
-            .arg("--priority")
-            .arg(self.priority.to_string())
-            .arg("--interval")
-            .arg(interval.to_string());
-        for addresses in ROUTERS {
-            command.arg("--router").arg(addresses.join(","));
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(flood) = self.flood.take() {
+            let _ = flood.stop();
         }
-        command.stderr(Stdio::piped());
-        let mut process = Process::start(&mut command)?;
-        let output = process.take_stderr().context("no standard error")?;
-        let (log, name, verbose) = (Arc::clone(&self.log), self.name, self.verbose);
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if verbose {
-                    eprintln!("{name}: {line}");
-                }
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
-        });
-        self.process = Some(process);
-        Ok(())
-    }
-
-    fn stop(&mut self) -> anyhow::Result<()> {
-        let mut process = self.process.take().context("it runs")?;
-        process.terminate()?;
-        let status = process.wait(Duration::from_secs(10))?.with_context(|| format!("{} did not end", self.name))?;
-        anyhow::ensure!(status.success(), "{} ended with {status}: {:#?}", self.name, self.log());
-        Ok(())
-    }
-
-    /// The last of what it said.
-    pub(crate) fn log(&self) -> Vec<String> {
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.iter().rev().take(30).rev().cloned().collect()
-    }
-
-    /// The addresses that it has, of those that are to be on one host.
-    pub(crate) fn holds(&self) -> anyhow::Result<Vec<Ipv4Addr>> {
-        let all: Vec<IpAddr> = self.host.addresses()?.iter().map(|address| address.address).collect();
-        Ok(World::addresses().filter(|address| all.contains(&IpAddr::V4(*address))).collect())
-    }
-
-    fn descriptors(&self) -> anyhow::Result<usize> {
-        let process = self.process.as_ref().context("it runs")?;
-        Ok(std::fs::read_dir(format!("/proc/{}/fd", process.id()))?.count())
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "1000,4000")]
     routers: Vec<u16>,
     /// How long to measure each time
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// How often
     #[arg(long, default_value_t = 3)]
@@ -30,12 +30,12 @@ pub(crate) struct Arguments {
 
 impl Default for Arguments {
     fn default() -> Self {
-        Self { routers: vec![1000, 4000], seconds: 5.0, rounds: 3, ours_only: false, role: None }
+        Self { routers: vec![1000, 4000], seconds: 4.0, rounds: 3, ours_only: false, role: None }
     }
 }
 
 /// Until the second round of announcements is over.
-const WARM_UP: Duration = Duration::from_secs(9);
+const WARM_UP: Duration = Duration::from_millis(7500);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -77,9 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn measure(subject: Subject, role: Role, routers: u16, seconds: f64) -> anyhow::Result<Duration> {
     let own = node::Arguments::new(routers);
     let interfaces = u8::try_from(routers.div_ceil(own.on_each))?;
-    // An Active is alone: what its peers do with its packets would be counted as its own time, on these cables.
+    // An Active is alone, on cables that end in nothing: what happens to its packets would be counted as its own time.
     let net = Net::new(if role == Role::Active { 1 } else { 2 }, interfaces)?;
     let host = net.hosts.first().context("no host")?;
+    if role == Role::Active {
+        net.cables.iter().try_for_each(vrrp_net::lab::Interface::cut_silently)?;
+    }
     let feeder = match (role, net.hosts.get(1)) {
         (Role::Backup, Some(other)) => {
             let better = node::Arguments { priority: 200, ..own.clone() };

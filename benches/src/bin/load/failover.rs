@@ -63,7 +63,7 @@ fn fail_over(subject: Subject) -> anyhow::Result<(i128, Duration)> {
     backup.kill()?;
     let seen = adverts(&frames);
     let from = |last: u8| seen.iter().filter(move |advert| advert.source.octets()[3] == last);
-    let (last, next) = (from(1).last().context("the Active was silent")?, from(2).next().context("no failover")?);
+    let (last, next) = (from(1).next_back().context("the Active was silent")?, from(2).next().context("no failover")?);
     let params = Params::new(Version::V3(Family::V4)).with_priority(Priority::new(100)?);
     let bound = params.active_down_interval(Interval::from_centiseconds(10)?);
     let excess = i128::from(next.at.as_nanos()) - i128::from(last.at.as_nanos()) - i128::try_from(bound.as_nanos())?;

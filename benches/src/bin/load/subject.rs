@@ -125,7 +125,7 @@ fn configuration(arguments: &Arguments) -> String {
         let mut block = |name: &str, addresses: &[std::net::Ipv4Addr]| {
             if !addresses.is_empty() {
                 let _ = writeln!(text, " {name} {{");
-                addresses.iter().for_each(|it| drop(writeln!(text, "  {it}/32")));
+                addresses.iter().for_each(|it| text.push_str(&format!("  {it}/32\n")));
                 text.push_str(" }\n");
             }
         };

@@ -98,7 +98,7 @@ fn run_node(node: &Node) -> anyhow::Result<()> {
         .with_priority(Priority::new(node.priority)?)
         .with_interval(node.interval)
         .with_preempt(if node.nopreempt { Preempt::Never } else { Preempt::Immediately });
-    service::run(vec![router], |_, event| match event {
+    service::run(vec![router], false, |_, event| match event {
         DriverEvent::Transition { transition, .. } => {
             let change = Change { role: transition.to.to_string(), cause: transition.cause.to_string() };
             match serde_json::to_string(&change).context("cannot write a line") {

@@ -1,0 +1,8 @@
+//! Against a real IPVS: the running kernel's, else one in user-mode-linux (see [`guest`]).
+
+mod apply;
+mod attributes;
+mod dataplane;
+mod guest;
+mod kernel;
+mod net;
