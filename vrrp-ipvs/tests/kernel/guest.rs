@@ -30,8 +30,8 @@ pub(crate) fn on_ipvs<Body: FnOnce()>(body: Body) {
             Ok(()) => PASSED.to_owned(),
             Err(panic) => format!("{:?}", words_of(panic.as_ref())),
         };
-        // Not by eprintln: the harness keeps what a test prints by that.
-        writeln!(std::io::stderr(), "\n{MARK}{name} {outcome}").unwrap();
+        // Not by eprintln, which the harness keeps to itself, and at once, so that nothing of other tests gets between.
+        std::io::stderr().write_all(format!("\n{MARK}{name} {outcome}\n").as_bytes()).unwrap();
         if let Err(panic) = result {
             resume_unwind(panic);
         }
