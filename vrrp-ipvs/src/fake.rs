@@ -51,11 +51,11 @@ impl FakeKernel {
 
     pub(crate) fn carry_out(&mut self, operation: &Operation) -> Result<(), Error> {
         let service = operation.service();
-        if let Operation::AddService(wanted) | Operation::SetService(wanted) = operation {
-            if self.lacks.as_ref() == Some(&wanted.scheduler) {
-                let scheduler = wanted.scheduler.clone();
-                return Err(Error::SchedulerMissing { service, scheduler, engine: None });
-            }
+        if let Operation::AddService(wanted) | Operation::SetService(wanted) = operation
+            && self.lacks.as_ref() == Some(&wanted.scheduler)
+        {
+            let scheduler = wanted.scheduler.clone();
+            return Err(Error::SchedulerMissing { service, scheduler, engine: None });
         }
         let present = self.services.get_mut(&service);
         if let Operation::AddService(wanted) = operation {

@@ -73,6 +73,7 @@ mod fake;
 mod genl;
 mod model;
 mod plan;
+pub mod service;
 
 pub use apply::{Applied, ApplyError, Failure};
 pub use client::{Info, Ipvs, Version};

@@ -542,10 +542,10 @@ mod tests {
                     *service = present.clone();
                 }
                 for (id, status) in destinations {
-                    if let Some(other) = others.get(id) {
-                        if other.destination.canonical() == status.destination.canonical() {
-                            status.destination = other.destination;
-                        }
+                    if let Some(other) = others.get(id)
+                        && other.destination.canonical() == status.destination.canonical()
+                    {
+                        status.destination = other.destination;
                     }
                 }
             }

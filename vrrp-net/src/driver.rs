@@ -244,7 +244,10 @@ impl Driver {
             self.router.handle_event(now, id, Event::Fault(Fault::Link));
         }
         self.start(now, id);
-        self.arm_at(now, now)?;
+        // One that has gone off for an earlier one is not read before the next turn.
+        if self.armed.is_none_or(|armed| armed > now) {
+            self.arm_at(now, now)?;
+        }
         Ok(id)
     }
 

@@ -43,6 +43,10 @@
 //!   as VRRP's ([`ADDRESS_MARK`]) and leased ([`Lease`]): if the process dies, the kernel removes them. One that is there at
 //!   the start already is taken for what a predecessor left, and removed, unless this host is the addresses' owner.
 //! - An address that another program removes is put back; one that is removed again and again is given up.
+//! - Another host that claims an address which is served here, or sent from, is reported and answered
+//!   ([`DriverEvent::AddressConflict`]). Before a promotion nobody is asked: that would cost a second.
+//! - The VRRP group is joined anew on each interface once a minute, so that a switch that has forgotten who listens hears of it
+//!   ([`Driver::set_membership_refresh`]); also, and the addresses are announced, when a bond changes its port.
 //! - An interface that goes down, loses its carrier or its address, is renamed or vanishes takes its virtual routers out of
 //!   the election; they are back when it is, also with another index ([`RouterConfig::with_link_delay`]).
 //!   [`DriverEvent::NoPrimaryAddress`] says what is wrong with one that is up: IPv6 is disabled, duplicate address detection
@@ -50,8 +54,9 @@
 //! - Addresses that the kernel refuses, and advertisements that cannot be sent, take a virtual router out of the election
 //!   for a while ([`Params::fault_hold`](vrrp_core::Params::fault_hold)).
 //! - `promote_secondaries` is set on interfaces where addresses of one prefix come and go, `arp_ignore` and `arp_announce` on
-//!   the parents of [virtual MAC](VirtualMac) interfaces, and all are set back at the end. What a predecessor left of that
-//!   [`Driver::remove_leftovers`] removes.
+//!   the parents of [virtual MAC](VirtualMac) interfaces, and all are set back at the end. What a predecessor left of
+//!   virtual MAC interfaces, and their parents' settings with them, [`Driver::remove_leftovers`] removes.
+//!   `promote_secondaries` stays set after a process that was killed: nothing on the host says that it was not before.
 //! - With [`RouterConfig::with_accept_mode`] `false` an nftables table of this process drops what comes in for the addresses;
 //!   the kernel removes it with the process.
 //! - One process of a host (of its network namespace) runs a virtual router; another one waits until that has ended

@@ -413,7 +413,9 @@ pub(crate) mod guardian {
         /// Memory of this many octets.
         pub(crate) fn new(length: usize) -> io::Result<Self> {
             let access = libc::PROT_READ | libc::PROT_WRITE;
-            let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            // Miri has no memory that is shared, and no second process to share it with.
+            let kind = if cfg!(miri) { libc::MAP_PRIVATE } else { libc::MAP_SHARED | libc::MAP_NORESERVE };
+            let kind = kind | libc::MAP_ANONYMOUS;
             // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
             let start = unsafe { libc::mmap(ptr::null_mut(), length, access, kind, -1, 0) };
             if start == libc::MAP_FAILED {
@@ -871,7 +873,17 @@ pub(crate) mod guardian {
 
     /// A millisecond.
     fn pause() {
-        let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        sleep(1_000_000);
+    }
+
+    /// Time for others to take in what was sent.
+    pub(crate) fn rest() {
+        sleep(1_250_000);
+    }
+
+    /// Nanoseconds, less than a second of them.
+    fn sleep(nanos: libc::c_long) {
+        let time = libc::timespec { tv_sec: 0, tv_nsec: nanos };
         // SAFETY: the time is valid for the call; what is left of it is not asked for.
         unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, ptr::null_mut::<libc::timespec>()) };
     }

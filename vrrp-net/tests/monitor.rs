@@ -43,7 +43,7 @@ fn routes_are_told_of_once_asked_for() {
         }
         monitor.ignore_routes().unwrap();
         a.add_route("198.51.101.0/24", "192.0.2.2").unwrap();
-        // One that was told of is read before: then a link's change follows it.
+        // The kernel tells before it answers the request.
         assert!(monitor.read(1000).unwrap().iter().all(|change| !format!("{change:?}").contains("198.51.101.0")));
         let of_routes = |change: &Change| matches!(change, Change::Route { .. } | Change::RouteRemoved(_));
         assert!(!silent.read(1000).unwrap().iter().any(of_routes));

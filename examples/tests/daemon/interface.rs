@@ -149,6 +149,20 @@ fn what_a_killed_predecessor_left_is_removed_at_the_start() {
     assert_eq!(transitions(&next).len(), 1, "{:#?}", next.log().lines());
 }
 
+#[test]
+fn an_interface_that_a_killed_predecessor_left_is_removed_though_it_is_configured_no_more() {
+    let Some(net) = Network::new() else { return };
+    let is_there = || net.a.host.links().unwrap().iter().any(|link| link.name == "vrrp.51");
+    let mut dead = net.a.start(150, "100ms", &["--virtual-mac", "--no-guardian"]);
+    assert!(net.a.gets_vip(PATIENCE));
+    dead.kill();
+    assert!(is_there());
+    let next = net.a.start(150, "100ms", &[]);
+    assert!(next.log().wait_for(PATIENCE, "removed vrrp.51, which a process that died has left"));
+    assert!(!is_there());
+    assert!(net.a.gets_vip(PATIENCE));
+}
+
 fn set_up(place: &Place, up: bool) {
     place.host.netlink().unwrap().set_up(place.cable.index(), up).unwrap();
 }

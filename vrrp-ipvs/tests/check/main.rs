@@ -2,9 +2,7 @@
 
 mod conversations;
 mod driver;
-mod hostile;
 mod http;
 mod schedule;
 mod servers;
-#[cfg(feature = "tls")]
 mod tls;

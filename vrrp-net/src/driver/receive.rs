@@ -16,15 +16,18 @@ const DATAGRAMS_PER_TURN: usize = 1024;
 /// Most sockets that are looked at with one system call.
 const SOCKETS_AT_ONCE: usize = 64;
 
-/// Datagrams are counted for so long at a time.
-const WINDOW: Duration = Duration::from_millis(10);
+/// Datagrams are counted for so long at a time. Those of virtual routers that were started together come together, so
+/// that much less would see a flood and a calm in each interval.
+const WINDOW: Duration = Duration::from_millis(200);
 
 /// With this many in a window they are fetched together, until there are fewer than [`QUIET`].
-const BUSY: usize = 20;
-const QUIET: usize = 10;
+const BUSY: usize = 400;
+const QUIET: usize = 200;
 
-/// How long datagrams wait at most when there are many. A 32nd of the shortest interval, if that is less.
-const LONGEST_WAIT: Duration = Duration::from_millis(3);
+/// How long datagrams wait at most when there are many: this part of the shortest interval, and never longer than that.
+/// With many of them a wake-up costs as much as a dozen datagrams. No timer overtakes those that wait.
+const WAITS_PER_INTERVAL: u32 = 20;
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// The sockets that advertisements come from. While there are very many, each need not wake the process: they are
 /// looked at periodically instead.
@@ -51,7 +54,7 @@ impl Intake {
 
     /// A virtual router with this interval is there.
     pub(super) fn keep_up_with(&mut self, interval: Duration) {
-        self.wait = self.wait.min(interval / 32);
+        self.wait = self.wait.min(interval / WAITS_PER_INTERVAL);
     }
 
     /// When the sockets are to be looked at without their having said anything.
@@ -64,18 +67,17 @@ impl Intake {
         self.in_window += count;
         let was_quiet = self.next_look.is_none();
         let elapsed = now.since(self.window_from);
-        if elapsed >= WINDOW {
+        let is_quiet = if elapsed >= WINDOW {
             // After a pause the window was longer.
             let windows = usize::try_from(elapsed.as_nanos() / WINDOW.as_nanos()).unwrap_or(usize::MAX).max(1);
-            let is_quiet = self.in_window / windows < if was_quiet { BUSY } else { QUIET };
-            (self.window_from, self.in_window) = (now, 0);
-            self.next_look = (!is_quiet).then(|| now + self.wait);
-            return (is_quiet != was_quiet).then_some(is_quiet);
-        }
-        if !was_quiet {
-            self.next_look = Some(now + self.wait);
-        }
-        None
+            let in_window = std::mem::take(&mut self.in_window) / windows;
+            self.window_from = now;
+            in_window < if was_quiet { BUSY } else { QUIET }
+        } else {
+            was_quiet && self.in_window < BUSY
+        };
+        self.next_look = (!is_quiet).then(|| now + self.wait);
+        (is_quiet != was_quiet).then_some(is_quiet)
     }
 }
 
@@ -181,11 +183,25 @@ mod tests {
     }
 
     #[test]
-    fn many_datagrams_wait_no_longer_than_a_32nd_of_the_shortest_interval() {
+    fn a_burst_is_noticed_at_once_and_one_in_each_window_is_no_calm() {
+        let mut intake = Intake::new().unwrap();
+        let at = |millis: u64| Instant::ZERO + WINDOW + Duration::from_millis(millis);
+        assert_eq!(intake.count(at(0), 0), None);
+        assert_eq!(intake.count(at(1), BUSY - 1), None);
+        assert_eq!(intake.count(at(2), 1), Some(false));
+        for millis in (5..2000).step_by(5) {
+            let burst = if millis % 100 == 0 { 1000 } else { 0 };
+            assert_eq!(intake.count(at(millis), burst), None, "after {millis} ms");
+            assert!(intake.next_look().is_some());
+        }
+    }
+
+    #[test]
+    fn many_datagrams_wait_no_longer_than_a_20th_of_the_shortest_interval() {
         let mut intake = Intake::new().unwrap();
         [1000, 10, 500].into_iter().for_each(|millis| intake.keep_up_with(Duration::from_millis(millis)));
         let now = Instant::ZERO + WINDOW;
         assert_eq!(intake.count(now, 1000), Some(false));
-        assert_eq!(intake.next_look(), Some(now + Duration::from_millis(10) / 32));
+        assert_eq!(intake.next_look(), Some(now + Duration::from_millis(10) / 20));
     }
 }

@@ -78,11 +78,18 @@ impl Driver {
             None => VirtualMacs::open()?,
         };
         let names: BTreeMap<_, _> = self.netlink.links()?.into_iter().map(|link| (link.index, link.name)).collect();
+        let managed = &self.managed;
         virtual_macs.remove_leftovers_if(|link| {
             let parent = link.lower.and_then(|lower| names.get(&lower));
             let whose = link.mac.and_then(virtual_router_of);
             let (Some(parent), Some((vrid, family))) = (parent, whose) else { return false };
-            matches!(request_name(&name(parent, vrid, family)), Request::Granted(_))
+            // One that this driver runs without such an interface, and nobody else then.
+            let is_it = |config: &RouterConfig| {
+                (&config.interface, config.vrid, config.family()) == (parent, vrid, family)
+                    && config.virtual_mac.is_none()
+            };
+            let is_ours = managed.values().any(|managed| managed.reservation.is_some() && is_it(&managed.config));
+            is_ours || matches!(request_name(&name(parent, vrid, family)), Request::Granted(_))
         })
     }
 }

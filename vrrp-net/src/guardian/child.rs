@@ -3,6 +3,7 @@
 //! It runs in a fork of a program that may have threads: nothing here allocates, locks or can panic, and arithmetic is
 //! checked, so that it cannot do so in a debug build either. See `sys::guardian`.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use super::memory::{self, Place, SharedRemoval};
@@ -17,6 +18,11 @@ const BATCH_OCTETS: usize = 16 * 1024;
 const FEW: usize = 8;
 /// From more requests than this on they keep the others waiting for longer than their hosts need: the farewell first.
 const MANY: usize = 200;
+
+/// Packets that go out without a rest. A Backup for many virtual routers may read all of them from one socket, which by
+/// default has room for less than three hundred, and has work to do after each; those it loses it notices only after
+/// Active_Down_Interval. So 255 virtual routers take some 25 ms.
+const PACKETS_AT_ONCE: u32 = 32;
 
 /// Octets before each packet: interface, family, destination, length.
 pub(super) const RECORD: usize = 32;
@@ -42,19 +48,31 @@ fn act(given: &Given) {
             request(given, requests);
         }
     };
+    let since_rest = Cell::new(0_u32);
     let speak = |slot| {
         if let Some(records) = memory::farewell(memory, slot, now) {
-            send(given, records);
+            since_rest.set(since_rest.get().saturating_add(send(given, records)));
+        }
+    };
+    // Not between the removal of an address and its farewell.
+    let rest = |slot| {
+        if since_rest.get() >= PACKETS_AT_ONCE && memory::farewell(memory, slot, now).is_some() {
+            sys::rest();
+            since_rest.set(0);
         }
     };
     for (least, most) in [(0, FEW), (FEW.saturating_add(1), MANY)] {
         for slot in slots().filter(|slot| (least..=most).contains(&count(*slot))) {
+            rest(slot);
             remove(slot);
             speak(slot);
         }
     }
     let many = || slots().filter(|slot| count(*slot) > MANY);
-    many().for_each(speak);
+    for slot in many() {
+        rest(slot);
+        speak(slot);
+    }
     many().for_each(remove);
     for removal in slots().filter_map(|slot| memory::removal(memory, slot)) {
         request(given, removal.clean_up);
@@ -85,14 +103,15 @@ fn request_length(given: &Given, at: usize, end: usize) -> Option<usize> {
     if length >= 16 && at.checked_add(padded)? <= end { Some(padded) } else { None }
 }
 
-/// Sends packets.
-fn send(given: &Given, records: Place) {
-    let Some(end) = records.offset.checked_add(records.length) else { return };
-    let mut at = records.offset;
+/// Sends packets. Returns how many.
+fn send(given: &Given, records: Place) -> u32 {
+    let (mut at, mut count) = (records.offset, 0_u32);
+    let Some(end) = records.offset.checked_add(records.length) else { return count };
     while at < end {
-        let Some(next) = send_one(given, at, end) else { return };
-        at = next;
+        let Some(next) = send_one(given, at, end) else { break };
+        (at, count) = (next, count.saturating_add(1));
     }
+    count
 }
 
 /// Sends the packet whose record is here. Returns where the next one is.

@@ -33,7 +33,7 @@ impl Bridge {
         &self.name
     }
 
-    /// Record what [matters to VRRP](Capture) of the frames that it forwards.
+    /// Record the VRRP, ARP and neighbor discovery frames that it forwards.
     ///
     /// # Errors
     /// [`LabError::Io`].
@@ -160,7 +160,7 @@ impl Interface {
         Ok(self.bridge.ground.switch.netlink().delete_link(self.port)?)
     }
 
-    /// Record what [matters to VRRP](Capture) of the frames on this interface, in both directions.
+    /// Record the VRRP, ARP and neighbor discovery frames on this interface, in both directions.
     ///
     /// # Errors
     /// [`LabError::Io`].

@@ -14,8 +14,8 @@ use super::namespace::Room;
 use crate::sys::lab::{AF_PACKET, SOCK_NONBLOCK, SOCK_RAW};
 use crate::sys::{self, ETHERTYPE_ALL, Epoll, Ready};
 
-/// A recording of the frames that matter to VRRP: VRRP itself, ARP, IPv6 neighbor discovery, and what groups
-/// hosts say that they listen to. It runs until it is dropped.
+/// A recording of the frames that matter to VRRP: VRRP itself, ARP, and IPv6 neighbor discovery. It runs until it is
+/// dropped.
 #[derive(Debug)]
 pub struct Capture {
     frames: Arc<Mutex<Vec<Frame>>>,
@@ -111,24 +111,15 @@ fn record(epoll: &Epoll, socket: &OwnedFd, frames: &Mutex<Vec<Frame>>) {
     }
 }
 
-/// Whether it is VRRP over IPv4 or IPv6, ARP, an IPv6 neighbor solicitation or advertisement, or says what groups are
-/// listened to.
+/// Whether it is VRRP over IPv4 or IPv6, ARP, or an IPv6 neighbor solicitation or advertisement.
 fn matters(frame: &[u8]) -> bool {
     const VRRP: u8 = 112;
-    const IGMP: u8 = 2;
-    const HOP_BY_HOP: u8 = 0;
-    const MLD_REPORTS: [u8; 3] = [131, 132, 143];
     const ICMPV6: u8 = 58;
     let octet = |at: usize| frame.get(at).copied().unwrap_or(0);
     match [octet(12), octet(13)] {
         [0x08, 0x06] => true,
-        [0x08, 0x00] => matches!(octet(23), VRRP | IGMP),
-        [0x86, 0xdd] => match octet(20) {
-            VRRP => true,
-            ICMPV6 => matches!(octet(54), 135 | 136),
-            HOP_BY_HOP => octet(54) == ICMPV6 && MLD_REPORTS.contains(&octet(62)),
-            _ => false,
-        },
+        [0x08, 0x00] => octet(23) == VRRP,
+        [0x86, 0xdd] => octet(20) == VRRP || (octet(20) == ICMPV6 && matches!(octet(54), 135 | 136)),
         _ => false,
     }
 }

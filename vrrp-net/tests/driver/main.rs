@@ -19,6 +19,7 @@ mod scenario_network;
 mod scenario_process;
 mod scenario_protocol;
 mod scenario_table;
+mod sending;
 #[cfg(feature = "serde")]
 mod status;
 mod ways;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use vrrp_net::lab::Host;
+
 use super::host::Node;
 use super::world::{World, addresses, expected_mac};
 
@@ -32,8 +34,18 @@ pub(crate) fn settled(world: &mut World, when: &str) -> anyhow::Result<Duration>
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    let hosts =
+        std::iter::once(("client", world.client.host())).chain(world.nodes.iter().map(|it| (it.name, &it.host)));
+    let neighbors: Vec<String> =
+        hosts.map(|(name, host)| format!("{name}'s neighbors:\n{}", neighbors(host))).collect();
     let logs: Vec<String> = world.nodes.iter().map(|node| format!("{}: {:#?}", node.name, node.log())).collect();
-    anyhow::bail!("{limit:?} after {when}: {wrong}\n{}", logs.join("\n"))
+    anyhow::bail!("{limit:?} after {when}: {wrong}\n{}\n{}", neighbors.join("\n"), logs.join("\n"))
+}
+
+/// As people look at them; nothing if that cannot be had.
+fn neighbors(host: &Host) -> String {
+    let output = host.command("ip").args(["neighbor", "show"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 /// What is wrong now.

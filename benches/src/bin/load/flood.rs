@@ -1,9 +1,11 @@
 //! Malformed packets at a high rate: no change of roles, no missed advertisement.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use vrrp_core::Family;
+use vrrp_net::filter::{Plausible, ReceiveFilter};
+use vrrp_net::{AdvertSocket, Outgoing};
 
 use super::frames::adverts;
 use super::net::Net;
@@ -29,6 +31,9 @@ impl Default for Arguments {
     }
 }
 
+/// Packets that are sent together.
+const AT_ONCE: usize = 64;
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("Flood of malformed packets, each with the right VRID and TTL, on two of ours:");
     for interval in &arguments.intervals {
@@ -46,22 +51,21 @@ fn flood(arguments: &Arguments, interval: u16) -> anyhow::Result<()> {
     let backup = Running::start(Subject::Ours, second, &own)?;
     std::thread::sleep(period * 5);
 
-    let socket = socket2::Socket::from(client.socket(2, 3, 112)?);
-    socket.set_multicast_ttl_v4(255)?;
-    socket.set_multicast_if_v4(&Ipv4Addr::new(10, 0, 0, 3))?;
-    let group = SocketAddr::new(IpAddr::from([224, 0, 0, 18]), 0).into();
+    // Many packets with one system call, and none of them is heard here. The numbers are those of `socket(2)`.
+    let (index, nothing) = (client.link("eth0")?.index, ReceiveFilter::from(Plausible::new([], [])));
+    let socket = AdvertSocket::from_fd(client.socket(2, 3, 112)?, "eth0", index, &nothing)?;
+    // The checksum is wrong.
+    let packet = [0x31, 1, 0xff, 1, 0, 10, 0xba, 0xad, 10, 64, 0, 1];
+    let packets = [Outgoing::new("10.0.0.3".parse()?, Family::V4.group(), &packet); AT_ONCE];
     // What the Active sends, seen where the flood is not: the client's packets do not come back to this cable.
     let capture = net.cables.first().context("no interface")?.capture()?;
     let (before, began) = ([active.cpu_time()?, backup.cpu_time()?], Instant::now());
-    let (length, mut sent) = (Duration::from_secs(arguments.seconds), 0_u32);
+    let (length, mut sent) = (Duration::from_secs(arguments.seconds), 0_usize);
     let mut refused = 0_u32;
     while began.elapsed() < length {
         let due = began.elapsed().as_secs_f64() * f64::from(arguments.rate);
-        while f64::from(sent) < due {
-            // The checksum is wrong.
-            let packet = [0x31, 1, 0xff, 1, 0, 10, 0xba, 0xad, 10, 64, 0, 1];
-            refused += u32::from(socket.send_to(&packet, &group).is_err());
-            sent += 1;
+        while (sent as f64) < due && began.elapsed() < length {
+            sent += socket.send(&packets, |_, _| refused += 1);
         }
         std::thread::sleep(Duration::from_micros(200));
     }

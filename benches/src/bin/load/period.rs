@@ -15,13 +15,13 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 250)]
     routers: u16,
     /// For how long
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 60)]
     seconds: u64,
 }
 
 impl Default for Arguments {
     fn default() -> Self {
-        Self { routers: 250, seconds: 20 }
+        Self { routers: 250, seconds: 60 }
     }
 }
 

@@ -37,6 +37,9 @@ const SPAWN_COST: u32 = 16;
 /// before it is said that they are not.
 const DRAINING_TURNS: u32 = 16;
 
+/// Deadlines are rounded up to a multiple of this, so that checks that are due about the same time wake the driver once.
+const SLACK: u64 = 4_000_000;
+
 /// Most octets of one read.
 const READ: usize = 16 << 10;
 
@@ -280,7 +283,7 @@ impl Driver {
 
     /// Sets the timer for what comes next; for at once if there are events to be told.
     fn arm(&mut self) -> Result<(), DriverError> {
-        let next = self.shared.deadlines.first().map(|(at, _)| *at);
+        let next = self.shared.deadlines.first().map(|(at, _)| rounded_up(*at));
         let next = if self.shared.events.is_empty() { next } else { Some(Instant::ZERO) };
         let Some(at) = next.filter(|at| self.armed != Some(*at)) else { return Ok(()) };
         // A time of zero would switch the timer off.
@@ -305,6 +308,11 @@ impl Driver {
 }
 
 const NANOS: u64 = 1_000_000_000;
+
+/// The next multiple of [`SLACK`].
+fn rounded_up(at: Instant) -> Instant {
+    Instant::from_nanos(at.as_nanos().checked_next_multiple_of(SLACK).unwrap_or(u64::MAX))
+}
 
 impl AsFd for Driver {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -92,10 +92,11 @@ impl Answer {
         let room = LONGEST_HEAD.saturating_sub(before + self.interim);
         let part = input.get(..room).unwrap_or(input);
         self.head.extend_from_slice(part);
-        if !self.head.iter().zip(b"HTTP/1.").all(|(got, expected)| got == expected) {
-            let shown: String =
-                self.head.iter().take(20).copied().flat_map(std::ascii::escape_default).map(char::from).collect();
-            return Err(Failure::Malformed(format!("no answer of HTTP/1: {shown}")));
+        let begins = self.head.iter().zip(b"HTTP/1.").take_while(|(got, expected)| got == expected).count();
+        if begins < self.head.len().min(b"HTTP/1.".len()) {
+            let shown = self.head.iter().take(begins + 1).copied().flat_map(std::ascii::escape_default);
+            let shown: String = shown.map(char::from).collect();
+            return Err(Failure::Malformed(format!("no answer of HTTP/1: it begins with \"{shown}\"")));
         }
         let Some(length) = head_length(&self.head, before) else {
             return if part.len() < input.len() || room == part.len() {
@@ -149,7 +150,7 @@ fn framing(status: u16, headers: &[httparse::Header<'_>]) -> Result<Frame, Failu
     if matches!(status, 204 | 304 | SWITCHING_PROTOCOLS) {
         return Ok(Frame::Whole);
     }
-    if let Some(codings) = values("transfer-encoding").last() {
+    if let Some(codings) = values("transfer-encoding").next_back() {
         let last = codings.rsplit(|octet| *octet == b',').next().unwrap_or_default();
         let chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
         return Ok(if chunked { Frame::Chunked(Chunks::default()) } else { Frame::UntilEnd });
