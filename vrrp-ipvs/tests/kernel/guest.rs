@@ -30,8 +30,8 @@ pub(crate) fn on_ipvs<Body: FnOnce()>(body: Body) {
             Ok(()) => PASSED.to_owned(),
             Err(panic) => format!("{:?}", words_of(panic.as_ref())),
         };
-        // Not by eprintln: the harness keeps what a test prints by that.
-        let _ = writeln!(std::io::stderr(), "\n{MARK}{name} {outcome}");
+        // Not by eprintln, which the harness keeps to itself, and at once, so that nothing of other tests gets between.
+        let _ = std::io::stderr().write_all(format!("\n{MARK}{name} {outcome}\n").as_bytes());
         if let Err(panic) = result {
             resume_unwind(panic);
         }
