@@ -249,7 +249,7 @@ fn a_pair_of_directors_balances_through_every_failure() {
         let mut active = network.director(0, 150, r#"sync = { interface = "port1", sync_id = 51 }"#);
         let standby = network.director(1, 100, r#"sync = { interface = "port2", sync_id = 51 }"#);
         let [active_host, standby_host] = &network.directors;
-        active.says("Active");
+        active.says("-> Active");
         standby.says("connections of the other director are taken in");
         active.says("connections are told to the other director");
         // The table is there before the address, on both.
