@@ -84,7 +84,10 @@ pub fn run(
 }
 
 /// A descriptor that becomes readable with one of these signals, also if it comes just before the wait.
-fn pipe_of(signals: &[i32]) -> anyhow::Result<UnixStream> {
+///
+/// # Errors
+/// No descriptor is left, or a signal cannot be caught.
+pub fn pipe_of(signals: &[i32]) -> anyhow::Result<UnixStream> {
     let (sender, receiver) = UnixStream::pair().context("cannot make a pipe for signals")?;
     for signal in signals {
         let sender = sender.try_clone().context("cannot make a pipe for signals")?;

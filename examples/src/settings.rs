@@ -181,18 +181,26 @@ fn word<T: DeserializeOwned>(text: &str) -> Result<T, serde::de::value::Error> {
     T::deserialize(text.into_deserializer())
 }
 
+/// Reads a file of TOML.
+///
+/// # Errors
+/// What is wrong with it, with the line.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // One line: the parser's own words draw the place on several.
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        anyhow::anyhow!("{}:{}: {}", path.display(), before.split('\n').count(), error.message())
+    })
+}
+
 impl File {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// What is wrong with it, with the place.
     pub fn read(path: &Path) -> anyhow::Result<Vec<RouterConfig>> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        // One line: the parser's own words draw the place on several.
-        let file: Self = toml::from_str(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            anyhow::anyhow!("{}:{}: {}", path.display(), before.split('\n').count(), error.message())
-        })?;
+        let file: Self = read_toml(path)?;
         anyhow::ensure!(!file.router.is_empty(), "{} has no [[router]]: there is nothing to do", path.display());
         file.router
             .iter()

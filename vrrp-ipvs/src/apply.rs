@@ -72,7 +72,7 @@ impl fmt::Display for ApplyError {
 impl std::error::Error for ApplyError {}
 
 /// Who carries out operations: the kernel, or a table of a test.
-trait Target {
+pub(crate) trait Target {
     fn carry_out(&mut self, operation: &Operation) -> Result<(), Error>;
 }
 
@@ -90,7 +90,7 @@ impl Target for Ipvs {
     }
 }
 
-fn carry_out(target: &mut impl Target, plan: &Plan<'_>) -> Result<Applied, ApplyError> {
+pub(crate) fn carry_out(target: &mut impl Target, plan: &Plan<'_>) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     let mut failures: Vec<Failure> = Vec::new();
     let mut failed: HashSet<ServiceId> = HashSet::new();

@@ -56,6 +56,7 @@
 //! - Every command and attribute of `linux/ip_vs.h`: persistence, scheduler flags, one-packet, tunnels (IPIP, GUE, GRE),
 //!   thresholds, marks, statistics, timeouts, synchronisation daemons. Each call of [`Ipvs`] names its own.
 //! - [`check`]: health checks, to take a destination out of the table when it fails.
+//! - [`director`]: all of it together, with checks, sorry servers and a role in VRRP, behind one descriptor.
 //! - Feature `serde`: tables, plans, drains and what the kernel says can be stored and read back.
 //!
 //! # What it needs
@@ -67,6 +68,7 @@
 mod apply;
 pub mod check;
 mod client;
+pub mod director;
 mod error;
 #[cfg(test)]
 mod fake;

@@ -115,6 +115,11 @@ pub struct Plan<'t> {
 }
 
 impl<'t> Plan<'t> {
+    /// Some of the operations of a plan that leads to `desired`.
+    pub(crate) const fn part(desired: &'t Table, operations: Vec<Operation>) -> Self {
+        Self { desired, operations, foreign: Vec::new() }
+    }
+
     /// What is to be done, in this order.
     pub fn operations(&self) -> &[Operation] {
         &self.operations

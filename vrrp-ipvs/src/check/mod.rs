@@ -33,6 +33,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use self::driver::{CheckEvent, CheckId, CheckStatus, Driver, DriverError};
+pub(crate) use self::driver::{io_error, now};
 pub use self::probe::{Exchange, Failure, Part, Passed, Progress, Stage, Verdict, Weight};
 use self::schedule::{Defaults, Params, ScheduleError};
 pub use self::schedule::{Health, Schedule};

@@ -80,10 +80,15 @@ enum Guest {
 }
 
 static GUEST: LazyLock<Guest> = LazyLock::new(|| {
-    let runner = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest");
+    // Also the tests of another crate of the workspace run here.
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let runner = ["tests/guest", "../vrrp-ipvs/tests/guest"].map(|path| crates.join(path));
+    let Some(runner) = runner.iter().find(|path| path.exists()) else {
+        return Guest::Missing(format!("{} is missing", runner[0].display()));
+    };
     let program = std::env::current_exe().unwrap();
     let arguments = std::env::args_os().skip(1);
-    let output = Command::new("bash").arg(&runner).args(["--seconds", "280"]).arg(program).args(arguments).output();
+    let output = Command::new("bash").arg(runner).args(["--seconds", "280"]).arg(&program).args(arguments).output();
     let Output { status, stdout, stderr } = match output {
         Ok(output) => output,
         Err(error) => return Guest::Missing(format!("bash does not start: {error}")),
@@ -92,7 +97,8 @@ static GUEST: LazyLock<Guest> = LazyLock::new(|| {
     if status.code() == Some(127) {
         return Guest::Missing(format!("this kernel has no IPVS, and there is no other: {}", errors.trim()));
     }
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernel-tests.log");
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
     std::fs::write(&log, format!("{text}\n{errors}\n{status}\n")).unwrap();
     let lines = text.lines().filter_map(|line| line.strip_prefix(MARK)?.split_once(' '));
     let outcomes = lines.map(|(name, outcome)| (name.to_owned(), outcome.to_owned())).collect();

@@ -77,7 +77,7 @@ pub enum DriverError {
     UnknownCheck(CheckId),
 }
 
-fn io_error(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> DriverError {
+pub(crate) fn io_error(operation: &'static str) -> impl FnOnce(rustix::io::Errno) -> DriverError {
     move |error| DriverError::Io { operation, error: error.into() }
 }
 
@@ -367,7 +367,7 @@ impl Shared {
 }
 
 /// CLOCK_BOOTTIME, which goes on while the host is suspended.
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     let time = clock_gettime(ClockId::Boottime);
     let part = |value: i64| u64::try_from(value).unwrap_or_default();
     Instant::from_nanos(0) + Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))

@@ -1,0 +1,360 @@
+//! Two `director` processes, their clients and their servers, on a real IPVS (in user-mode-linux where the running kernel
+//! has none).
+
+#[path = "../../vrrp-ipvs/tests/kernel/guest.rs"]
+mod guest;
+#[allow(dead_code)]
+#[path = "../../vrrp-ipvs/tests/kernel/net.rs"]
+mod net;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use guest::on_ipvs;
+use net::{Host, cable, wait_for};
+
+/// Longer than anything here takes: the guest has one processor, and a slow one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const VIP: &str = "10.0.0.100:80";
+
+/// A client, two directors and three servers on one network; the third is the sorry server.
+struct Network {
+    switch: Host,
+    client: Host,
+    directors: [Host; 2],
+    servers: [Host; 3],
+}
+
+impl Network {
+    fn new() -> Self {
+        let switch = Host::new();
+        switch.ip("link add br0 type bridge");
+        switch.ip("link set br0 up");
+        let network = Self {
+            switch,
+            client: Host::new(),
+            directors: [Host::new(), Host::new()],
+            servers: [Host::new(), Host::new(), Host::new()],
+        };
+        let hosts = [&network.client].into_iter().chain(&network.directors).chain(&network.servers);
+        for (number, host) in hosts.enumerate() {
+            let name = format!("port{number}");
+            cable(&name, (host, &format!("10.0.0.{}/24", 10 + number)), (&network.switch, ""));
+            network.switch.ip(&format!("link set {name} master br0"));
+        }
+        network
+    }
+
+    /// Makes the servers ready with our own helper.
+    fn prepare_servers(&self, interface: &str) {
+        for host in &self.servers {
+            let output = host.inside(|| {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_director"));
+                command.args(["--real-server", "10.0.0.100", "--interface", interface]).output().unwrap()
+            });
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    fn director(&self, index: usize, priority: u8, more: &str) -> Director {
+        let text = format!(
+            r#"
+            quorum-weight = -60
+            {more}
+            [router]
+            interface = "port{port}"
+            vrid = 51
+            priority = {priority}
+            addresses = ["10.0.0.100/32"]
+            [[virtual-server]]
+            name = "web"
+            at = ["10.0.0.100 80"]
+            forwarding = "direct"
+            servers = [{{ address = "10.0.0.13:80" }}, {{ address = "10.0.0.14:80" }}]
+            sorry-server = {{ address = "10.0.0.15:80" }}
+            check = {{ http = "/health", every = "{EVERY}ms", timeout = "{TIMEOUT}ms", retries = {RETRIES} }}
+            "#,
+            port = index + 1
+        );
+        Director::spawn(&self.directors[index], &text)
+    }
+}
+
+const EVERY: u64 = 500;
+const TIMEOUT: u64 = 2000;
+const RETRIES: u64 = 1;
+
+/// What may pass until a server that refuses connections is out: the time to the next attempt, each retry a second later.
+const CHECK_BOUND: Duration = Duration::from_millis(EVERY + RETRIES * 1000);
+
+/// What a busy guest adds to it.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// A `director` process, which ends with this.
+struct Director {
+    process: Child,
+    files: [PathBuf; 2],
+}
+
+impl Director {
+    fn spawn(host: &Host, text: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = |end| std::env::temp_dir().join(format!("director-{}-{number}.{end}", std::process::id()));
+        let (settings, log) = (file("toml"), file("log"));
+        std::fs::write(&settings, text).unwrap();
+        let output = File::create(&log).unwrap();
+        let process = host.inside(|| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_director"));
+            command.arg("--config").arg(&settings).args(["--log", "debug"]);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).spawn().unwrap()
+        });
+        Self { process, files: [settings, log] }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.files[1]).unwrap_or_default()
+    }
+
+    fn says(&self, text: &str) {
+        let said = wait_for(PATIENCE, || self.log().contains(text).then_some(()));
+        assert!(said.is_some(), "{text:?} was not said:\n{}", self.log());
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        for file in &self.files {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+/// A web server, which stops listening when it is dropped.
+struct Web {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Web {
+    fn on(host: &Host, body: &'static str) -> Self {
+        let listener = host.inside(|| {
+            // The port must be free again at once.
+            TcpListener::bind("0.0.0.0:80").unwrap()
+        });
+        listener.set_nonblocking(true).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((connection, _)) => answer(connection, body),
+                    Err(_) => std::thread::sleep(Duration::from_millis(2)),
+                }
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(mut connection: TcpStream, body: &str) {
+    let _ = connection.set_nonblocking(false);
+    let _ = connection.set_read_timeout(Some(Duration::from_secs(5)));
+    let (mut request, mut octet) = (Vec::new(), [0]);
+    while !request.ends_with(b"\r\n\r\n") && connection.read(&mut octet).is_ok_and(|read| read == 1) {
+        request.push(octet[0]);
+    }
+    let length = body.len();
+    let _ = write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+}
+
+/// The body that the client gets from the virtual address.
+fn get(client: &Host) -> std::io::Result<String> {
+    let server: SocketAddr = VIP.parse().unwrap();
+    client.inside(|| {
+        let mut connection = TcpStream::connect_timeout(&server, Duration::from_secs(2))?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        connection.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        connection.read_to_string(&mut text)?;
+        Ok(text.rsplit("\r\n").next().unwrap_or_default().to_owned())
+    })
+}
+
+/// How often each body came in `count` requests.
+fn bodies(client: &Host, count: usize) -> BTreeMap<String, usize> {
+    let mut bodies = BTreeMap::new();
+    for _ in 0..count {
+        *bodies.entry(get(client).unwrap()).or_default() += 1;
+    }
+    bodies
+}
+
+fn counts<const N: usize>(counts: [(&str, usize); N]) -> BTreeMap<String, usize> {
+    counts.into_iter().map(|(body, count)| (body.to_owned(), count)).collect()
+}
+
+/// Waits until the director's table holds these servers, by the last part of their addresses; how long that took.
+fn pool(host: &Host, director: &Director, wanted: &[&str]) -> Duration {
+    let begin = Instant::now();
+    let mut last = Vec::new();
+    let found = wait_for(PATIENCE, || {
+        last = host.listing();
+        let servers: Vec<&str> = last
+            .iter()
+            .filter_map(|line| line.strip_prefix("-> 10.0.0.")?.split_once(':'))
+            .map(|(host, _)| host)
+            .collect();
+        (servers == wanted).then_some(())
+    });
+    assert!(found.is_some(), "{wanted:?} are not the pool: {last:?}\n{}", director.log());
+    begin.elapsed()
+}
+
+#[test]
+fn a_pair_of_directors_balances_through_every_failure() {
+    on_ipvs(|| {
+        let network = Network::new();
+        network.prepare_servers("lo");
+        let [one, two, sorry] = &network.servers;
+        let (first, second) = (Web::on(one, "one"), Web::on(two, "two"));
+        let _sorry = Web::on(sorry, "sorry");
+        let mut active = network.director(0, 150, r#"sync = { interface = "port1", sync_id = 51 }"#);
+        let standby = network.director(1, 100, r#"sync = { interface = "port2", sync_id = 51 }"#);
+        let [active_host, standby_host] = &network.directors;
+        active.says("-> Active");
+        standby.says("connections of the other director are taken in");
+        active.says("connections are told to the other director");
+        // The table is there before the address, on both.
+        pool(active_host, &active, &["13", "14"]);
+        pool(standby_host, &standby, &["13", "14"]);
+        assert_eq!(bodies(&network.client, 10), counts([("one", 5), ("two", 5)]));
+
+        // A server that is killed leaves within its check's bounds, and returns.
+        drop(first);
+        let took = pool(active_host, &active, &["14"]);
+        assert!(took <= CHECK_BOUND + SLACK, "it took {took:?}");
+        active.says("web: 10.0.0.13:80 does not serve: no connection: ");
+        assert_eq!(bodies(&network.client, 4), counts([("two", 4)]));
+        let first = Web::on(one, "one");
+        let took = pool(active_host, &active, &["13", "14"]);
+        assert!(took <= CHECK_BOUND + SLACK, "it took {took:?}");
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("two", 2)]));
+
+        // Both down: the sorry server. Nobody has a quorum, so the address stays.
+        drop((first, second));
+        pool(active_host, &active, &["15"]);
+        pool(standby_host, &standby, &["15"]);
+        assert_eq!(bodies(&network.client, 2), counts([("sorry", 2)]));
+        let (_first, _second) = (Web::on(one, "one"), Web::on(two, "two"));
+        pool(active_host, &active, &["13", "14"]);
+        pool(standby_host, &standby, &["13", "14"]);
+
+        // The director dies: the other serves, and tells of connections itself.
+        active.signal(Signal::KILL);
+        active.process.wait().unwrap();
+        standby.says("connections are told to the other director");
+        let answered = wait_for(PATIENCE, || get(&network.client).ok());
+        assert!(answered.is_some(), "{}", standby.log());
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("two", 2)]));
+        let daemon = standby_host.ipvsadm("-Ln --daemon");
+        assert!(daemon.contains("master") && !daemon.contains("backup"), "{daemon}");
+    });
+}
+
+#[test]
+fn a_director_that_is_told_to_leave_hands_over_and_leaves_nothing() {
+    on_ipvs(|| {
+        let network = Network::new();
+        network.prepare_servers("lo");
+        let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+        let mut active = network.director(0, 150, r#"standby = "cold""#);
+        active.says("-> Active");
+        let standby = network.director(1, 100, r#"standby = "cold""#);
+        let [active_host, standby_host] = &network.directors;
+        standby.says("-> Backup");
+        pool(active_host, &active, &["13", "14"]);
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("two", 2)]));
+        assert_eq!(standby_host.listing(), Vec::<String>::new(), "a cold Backup's table is empty");
+        active.signal(Signal::TERM);
+        pool(standby_host, &standby, &["13", "14"]);
+        let status = wait_for(PATIENCE, || active.process.try_wait().unwrap());
+        assert!(status.is_some_and(|status| status.success()), "{}", active.log());
+        assert_eq!(active_host.listing(), Vec::<String>::new());
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("two", 2)]));
+    });
+}
+
+#[test]
+fn a_director_that_sees_too_few_servers_lets_the_other_one_serve() {
+    on_ipvs(|| {
+        let network = Network::new();
+        network.prepare_servers("lo");
+        let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+        let active = network.director(0, 150, "");
+        active.says("-> Active");
+        let standby = network.director(1, 100, "");
+        standby.says("-> Backup");
+        pool(&network.directors[0], &active, &["13", "14"]);
+        // The first director alone loses its way to the servers, not to the other director and the client.
+        for server in ["10.0.0.13", "10.0.0.14"] {
+            network.directors[0].ip(&format!("route add unreachable {server}"));
+        }
+        active.says("web: quorum lost");
+        standby.says("-> Active");
+        let answered = wait_for(PATIENCE, || get(&network.client).ok().filter(|body| body != "sorry"));
+        assert!(answered.is_some(), "{}\n{}", active.log(), standby.log());
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("two", 2)]));
+    });
+}
+
+#[test]
+fn servers_behind_a_tunnel_are_made_ready_by_the_helper() {
+    on_ipvs(|| {
+        net::run("modprobe", "ipip");
+        let network = Network::new();
+        network.prepare_servers("tunl0");
+        let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+        let text = r#"
+            [router]
+            interface = "port1"
+            vrid = 51
+            addresses = ["10.0.0.100/32"]
+            [[virtual-server]]
+            name = "web"
+            at = ["10.0.0.100 80"]
+            forwarding = "ipip"
+            servers = [{ address = "10.0.0.13:80" }, { address = "10.0.0.14:80" }]
+        "#;
+        let director = Director::spawn(&network.directors[0], text);
+        director.says("-> Active");
+        assert_eq!(bodies(&network.client, 6), counts([("one", 3), ("two", 3)]));
+    });
+}

@@ -1,0 +1,380 @@
+//! A director: virtual servers with their checks, kept in the kernel's IPVS, as its place in a VRRP election asks for.
+//!
+//! ```no_run
+//! use std::os::fd::AsFd;
+//!
+//! use rustix::event::{PollFd, PollFlags, poll};
+//! use vrrp_ipvs::Ipvs;
+//! use vrrp_ipvs::check::{Check, Probe};
+//! use vrrp_ipvs::director::{Config, Director, VirtualServer};
+//! use vrrp_ipvs::service::{self, Group, RealServer};
+//! use vrrp_ipvs::vrrp_core::Role;
+//!
+//! let address = "10.0.0.1:80".parse()?;
+//! let real = RealServer { checks: vec![Check::new(address, Probe::Tcp)], ..RealServer::new(address) };
+//! let pool = service::VirtualServer { servers: vec![real], ..service::VirtualServer::default() };
+//! let web = VirtualServer::new("web", Group(vec!["192.0.2.100 80".parse()?]), pool);
+//! let mut director = Director::new(Ipvs::open()?, Config { virtual_servers: vec![web], ..Config::default() })?;
+//! director.set_role(Role::Active)?;
+//! loop {
+//!     poll(&mut [PollFd::new(&director.as_fd(), PollFlags::IN)], None)?;
+//!     for event in director.process()? {
+//!         println!("{event}"); // web: 10.0.0.1:80 does not serve: connection refused
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # With VRRP
+//!
+//! - Give [`set_role`](Director::set_role) every role that the virtual router takes. The kernel's table is there at all
+//!   times ([`Standby::Warm`]) or only while the addresses are ([`Standby::Cold`]); checks of a pool with `ha_suspend` rest
+//!   meanwhile; the synchronisation daemon that sends runs while they are here, else the one that receives.
+//! - Give [`tracked`](Director::tracked) to the virtual router after every turn that had an event about a quorum: a
+//!   director that has lost one stands behind another that has it.
+//!
+//! # What it does to the kernel
+//!
+//! It touches the services of its configuration only. It reads the table, plans and applies; what the kernel refuses is
+//! tried again, what another program undoes is done again. If it dies anywhere, the next one goes on from what is there.
+//! Dropping it leaves the table as it is, so that a restart costs no connection; [`shutdown`](Director::shutdown) takes
+//! out what is its.
+
+mod config;
+mod event;
+mod keeper;
+mod kernel;
+mod timer;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use vrrp_core::track::{Impact, Tracked};
+use vrrp_core::{Instant, Role};
+
+pub use self::config::{Config, ConfigError, Exception, Standby, Sync, VirtualServer};
+pub use self::event::{DirectorEvent, Status, VirtualServerStatus};
+use self::keeper::{Daemon, Keeper, Wish};
+pub use self::kernel::Kernel;
+use self::timer::Timer;
+use crate::check::{CheckEvent, CheckId, Driver, DriverError, Health, now};
+use crate::client::Ipvs;
+use crate::model::{ModelError, ServiceId, SyncState, Table};
+use crate::service::{self, Action, Destination, StartError, Supervisor, Whom};
+
+/// Virtual servers, their checks and the kernel's table, behind one descriptor. No thread.
+///
+/// Watch [`as_fd`](AsFd::as_fd) for reading in any event loop, and call [`process`](Self::process) when it is readable; the
+/// timers are inside. Each call does a bounded amount of work, and leaves the descriptor readable if there is more.
+#[derive(Debug)]
+pub struct Director<K = Ipvs> {
+    kernel: K,
+    config: Config,
+    checks: Driver,
+    timer: Timer,
+    servers: Vec<Supervised>,
+    /// Whose each check is.
+    owners: BTreeMap<CheckId, usize>,
+    role: Role,
+    /// Every service with every server: what it may touch.
+    owned: Table,
+    /// What the checks make of it: what a director that balances has.
+    balanced: Table,
+    keeper: Keeper,
+    events: Vec<DirectorEvent>,
+}
+
+/// A virtual server that runs.
+#[derive(Debug)]
+struct Supervised {
+    supervisor: Supervisor,
+    services: Vec<ServiceId>,
+    /// Whether the sorry server takes the requests.
+    sorry: bool,
+}
+
+/// A director that cannot be started, or not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectorError {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A check of it makes no sense.
+    #[error("virtual server {name:?}: {error}")]
+    Start {
+        /// Which virtual server.
+        name: String,
+        /// What is wrong.
+        error: StartError,
+    },
+    /// The kernel refused the director's own descriptors.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// A table that no kernel could hold; the configuration was found good, so this does not happen.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl<K: Kernel> Director<K> {
+    /// Starts the checks; the role is [`Role::Initialize`]. The kernel's table is first touched by
+    /// [`process`](Self::process), for which the descriptor is readable at once.
+    ///
+    /// # Errors
+    /// [`DirectorError`] if the configuration makes no sense, or if the process has no descriptors left.
+    pub fn new(kernel: K, config: Config) -> Result<Self, DirectorError> {
+        let owned = config.full_table()?;
+        let mut checks = Driver::new()?;
+        let (mut servers, mut owners, mut begun) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for (index, server) in config.virtual_servers.iter().enumerate() {
+            let started = Supervisor::start(&mut checks, server.pool.clone(), service::Role::Elsewhere);
+            let (supervisor, actions) =
+                started.map_err(|error| DirectorError::Start { name: server.name.clone(), error })?;
+            owners.extend(supervisor.checks().map(|(check, _)| (check, index)));
+            servers.push(Supervised { supervisor, services: server.services()?, sorry: false });
+            begun.push(actions);
+        }
+        let timer = Timer::over(&checks)?;
+        let keeper = Keeper::new(config.drain, config.inspect);
+        let mut director = Self {
+            kernel,
+            config,
+            checks,
+            timer,
+            servers,
+            owners,
+            role: Role::Initialize,
+            owned,
+            balanced: Table::default(),
+            keeper,
+            events: Vec::new(),
+        };
+        for (index, actions) in begun.into_iter().enumerate() {
+            director.act(index, actions, None)?;
+            // Also one that begins without a destination is a service.
+            director.rebuild(index)?;
+        }
+        director.arm()?;
+        Ok(director)
+    }
+
+    /// The virtual router took this role. While it is Active the addresses are here; the table is needed from
+    /// [`Role::Claimant`] on.
+    ///
+    /// # Errors
+    /// [`DirectorError::Driver`] if the timer cannot be set.
+    pub fn set_role(&mut self, role: Role) -> Result<(), DirectorError> {
+        if role == self.role {
+            return Ok(());
+        }
+        self.role = role;
+        let here = if role == Role::Active { service::Role::Here } else { service::Role::Elsewhere };
+        for index in 0..self.servers.len() {
+            let actions = match self.servers.get_mut(index) {
+                Some(server) => server.supervisor.set_role(&mut self.checks, here),
+                None => Vec::new(),
+            };
+            self.act(index, actions, None)?;
+        }
+        self.keeper.changed();
+        self.arm()
+    }
+
+    /// The role that it was last told.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Does what is due, and says what has happened.
+    ///
+    /// # Errors
+    /// [`DirectorError::Driver`] if its own descriptors fail, which they do not while they are open. What the kernel's IPVS
+    /// refuses is an event.
+    pub fn process(&mut self) -> Result<Vec<DirectorEvent>, DirectorError> {
+        for event in self.checks.process()? {
+            self.take(&event)?;
+        }
+        self.timer.take();
+        self.keep(now());
+        self.arm()?;
+        Ok(std::mem::take(&mut self.events))
+    }
+
+    /// What is to be tracked for the virtual router: each virtual server, good while it has its quorum. With
+    /// [`Impact::Weight`] a negative weight is what a lost quorum costs of the priority.
+    ///
+    /// A pool with `ha_suspend` is not checked on a Backup, which then believes what it last knew.
+    pub fn tracked(&self, impact: Impact) -> Vec<Tracked> {
+        let tracked = |server: &Supervised| Tracked { impact, inverted: false, up: server.supervisor.state().quorum };
+        self.servers.iter().map(tracked).collect()
+    }
+
+    /// What it was made from.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Everything as it stands, to be shown or stored.
+    pub fn status(&self) -> Status {
+        let named = self.config.virtual_servers.iter().zip(&self.servers);
+        let status = |(config, server): (&VirtualServer, &Supervised)| {
+            let mut checks: Vec<_> = server.supervisor.checks().collect();
+            checks.sort_by_key(|(_, place)| *place);
+            VirtualServerStatus {
+                name: config.name.clone(),
+                services: server.services.clone(),
+                state: server.supervisor.state().clone(),
+                destinations: server.supervisor.destinations(),
+                checks: checks.into_iter().filter_map(|(check, _)| self.checks.check_status(check)).collect(),
+            }
+        };
+        Status {
+            role: self.role,
+            settled: self.keeper.is_settled(),
+            refused: self.keeper.refused().map(str::to_owned),
+            draining: self.keeper.draining().collect(),
+            virtual_servers: named.map(status).collect(),
+        }
+    }
+
+    /// The checks, to [tell](Driver::tell) one of the application's own how its server is.
+    pub const fn checks(&mut self) -> &mut Driver {
+        &mut self.checks
+    }
+
+    /// Ends: no check is made any more, and what it has in the kernel is removed, with a synchronisation daemon. The events
+    /// say what of it the kernel refused.
+    ///
+    /// # Errors
+    /// None that [`process`](Self::process) has not.
+    pub fn shutdown(mut self) -> Result<Vec<DirectorEvent>, DirectorError> {
+        for (index, server) in std::mem::take(&mut self.servers).into_iter().enumerate() {
+            let actions = server.supervisor.stop(&mut self.checks);
+            self.act(index, actions, None)?;
+        }
+        let nothing = Table::default();
+        let daemon = if self.config.sync.is_some() { Daemon::Nobody } else { Daemon::Whichever };
+        let wish = Wish { desired: &nothing, owned: &self.owned, at_once: true, daemon };
+        self.keeper.changed();
+        // Each turn does some of it; one that is refused is not tried again.
+        while !self.keeper.is_settled() && self.keeper.poll_timeout() == Instant::ZERO {
+            self.events.append(&mut self.keeper.turn(now(), &mut self.kernel, &wish));
+        }
+        Ok(self.events)
+    }
+
+    /// Brings the kernel a bit closer to what is wanted.
+    fn keep(&mut self, now: Instant) {
+        let nothing = Table::default();
+        let balances = match (self.config.standby, self.role) {
+            (Standby::Warm, _) | (Standby::Cold, Role::Active | Role::Claimant) => true,
+            (Standby::Cold, Role::Initialize | Role::Backup) => false,
+        };
+        let state = if self.role == Role::Active { SyncState::Master } else { SyncState::Backup };
+        let daemon = self.config.sync.as_ref().map(|sync| Daemon::Only(sync.daemon(state)));
+        let wish = Wish {
+            desired: if balances { &self.balanced } else { &nothing },
+            owned: &self.owned,
+            at_once: !balances,
+            daemon: daemon.unwrap_or(Daemon::Whichever),
+        };
+        self.events.append(&mut self.keeper.turn(now, &mut self.kernel, &wish));
+    }
+
+    /// A check has found something out.
+    fn take(&mut self, event: &CheckEvent) -> Result<(), DirectorError> {
+        let Some(&index) = self.owners.get(&event.check()) else { return Ok(()) };
+        let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
+            return Ok(());
+        };
+        if let CheckEvent::Hindered { check, reason } = event {
+            let place = server.supervisor.checks().find(|(id, _)| id == check);
+            let real = place.and_then(|(_, (real, _))| config.pool.servers.get(real));
+            let (virtual_server, reason) = (config.name.clone(), reason.clone());
+            let hindered =
+                real.map(|real| DirectorEvent::CheckHindered { virtual_server, server: real.address, reason });
+            self.events.extend(hindered);
+            return Ok(());
+        }
+        let actions = server.supervisor.handle_check(event);
+        self.act(index, actions, Some(event))
+    }
+
+    /// Does what a virtual server wants done, `because` of what a check found.
+    fn act(&mut self, index: usize, actions: Vec<Action>, because: Option<&CheckEvent>) -> Result<(), DirectorError> {
+        for action in actions {
+            let virtual_server = self.name(index);
+            let event = match action {
+                Action::Server { server, health } => {
+                    let pool = self.config.virtual_servers.get(index).map(|config| &config.pool);
+                    let Some(real) = pool.and_then(|pool| pool.servers.get(server)) else { continue };
+                    let server = real.address;
+                    match (health, because) {
+                        (Health::Up, _) => DirectorEvent::ServerUp { virtual_server, server },
+                        (Health::Down, Some(CheckEvent::Down { reason, .. })) => {
+                            DirectorEvent::ServerDown { virtual_server, server, reason: Some(reason.clone()) }
+                        }
+                        (Health::Down, _) => DirectorEvent::ServerDown { virtual_server, server, reason: None },
+                    }
+                }
+                Action::QuorumUp { weight } => DirectorEvent::QuorumUp { virtual_server, weight },
+                Action::QuorumDown { weight } => DirectorEvent::QuorumDown { virtual_server, weight },
+                Action::Destinations => {
+                    self.rebuild(index)?;
+                    continue;
+                }
+                // Done by the supervisor.
+                Action::SuspendChecks | Action::ResumeChecks => continue,
+            };
+            self.events.push(event);
+        }
+        Ok(())
+    }
+
+    /// Puts the destinations of a virtual server that runs into the table.
+    fn rebuild(&mut self, index: usize) -> Result<(), DirectorError> {
+        let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
+            return Ok(());
+        };
+        let destinations = server.supervisor.destinations();
+        for service in &server.services {
+            self.balanced.remove(*service);
+            self.balanced.insert(config.wanted(*service, &destinations))?;
+        }
+        let taking = |one: &&Destination| one.whom == Whom::Sorry && one.weight > 0;
+        let sorry = destinations.iter().find(taking).map(|one| one.address);
+        if sorry.is_some() != server.sorry {
+            server.sorry = sorry.is_some();
+            let virtual_server = config.name.clone();
+            let event = match (sorry, config.pool.sorry_server) {
+                (Some(server), _) => Some(DirectorEvent::SorryIn { virtual_server, server }),
+                (None, Some(sorry)) => Some(DirectorEvent::SorryOut { virtual_server, server: sorry.address }),
+                (None, None) => None,
+            };
+            self.events.extend(event);
+        }
+        self.keeper.changed();
+        Ok(())
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.config.virtual_servers.get(index).map(|config| config.name.clone()).unwrap_or_default()
+    }
+
+    /// Sets the timer for what the kernel's table needs next; for at once if there are events to be told.
+    fn arm(&mut self) -> Result<(), DirectorError> {
+        let at = if self.events.is_empty() { self.keeper.poll_timeout() } else { Instant::ZERO };
+        Ok(self.timer.set(at)?)
+    }
+}
+
+impl<K> AsFd for Director<K> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.timer.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
