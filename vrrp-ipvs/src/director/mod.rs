@@ -46,7 +46,7 @@ mod keeper;
 mod kernel;
 mod timer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use vrrp_core::track::{Impact, Tracked};
@@ -65,7 +65,8 @@ use crate::service::{self, Action, Destination, StartError, Supervisor, Whom};
 /// Virtual servers, their checks and the kernel's table, behind one descriptor. No thread.
 ///
 /// Watch [`as_fd`](AsFd::as_fd) for reading in any event loop, and call [`process`](Self::process) when it is readable; the
-/// timers are inside. Each call does a bounded amount of work, and leaves the descriptor readable if there is more.
+/// timers are inside. Each call does a bounded amount of work, and leaves the descriptor readable if there is more. Only the
+/// kernel's table is read as a whole, which is some milliseconds for 1,000 services.
 #[derive(Debug)]
 pub struct Director<K = Ipvs> {
     kernel: K,
@@ -80,6 +81,8 @@ pub struct Director<K = Ipvs> {
     owned: Table,
     /// What the checks make of it: what a director that balances has.
     balanced: Table,
+    /// Virtual servers whose destinations differ from those in it.
+    changed: BTreeSet<usize>,
     keeper: Keeper,
     events: Vec<DirectorEvent>,
 }
@@ -135,6 +138,7 @@ impl<K: Kernel> Director<K> {
             begun.push(actions);
         }
         let timer = Timer::over(&checks)?;
+        let servers_number = servers.len();
         let keeper = Keeper::new(config.drain, config.inspect);
         let mut director = Self {
             kernel,
@@ -146,14 +150,15 @@ impl<K: Kernel> Director<K> {
             role: Role::Initialize,
             owned,
             balanced: Table::default(),
+            // Also one that begins without a destination is a service.
+            changed: (0..servers_number).collect(),
             keeper,
             events: Vec::new(),
         };
         for (index, actions) in begun.into_iter().enumerate() {
-            director.act(index, actions, None)?;
-            // Also one that begins without a destination is a service.
-            director.rebuild(index)?;
+            director.act(index, actions, None);
         }
+        director.rebuild()?;
         director.arm()?;
         Ok(director)
     }
@@ -174,8 +179,9 @@ impl<K: Kernel> Director<K> {
                 Some(server) => server.supervisor.set_role(&mut self.checks, here),
                 None => Vec::new(),
             };
-            self.act(index, actions, None)?;
+            self.act(index, actions, None);
         }
+        self.rebuild()?;
         self.keeper.changed();
         self.arm()
     }
@@ -192,8 +198,9 @@ impl<K: Kernel> Director<K> {
     /// refuses is an event.
     pub fn process(&mut self) -> Result<Vec<DirectorEvent>, DirectorError> {
         for event in self.checks.process()? {
-            self.take(&event)?;
+            self.take(&event);
         }
+        self.rebuild()?;
         self.timer.take();
         self.keep(now());
         self.arm()?;
@@ -250,7 +257,7 @@ impl<K: Kernel> Director<K> {
     pub fn shutdown(mut self) -> Result<Vec<DirectorEvent>, DirectorError> {
         for (index, server) in std::mem::take(&mut self.servers).into_iter().enumerate() {
             let actions = server.supervisor.stop(&mut self.checks);
-            self.act(index, actions, None)?;
+            self.act(index, actions, None);
         }
         let nothing = Table::default();
         let daemon = if self.config.sync.is_some() { Daemon::Nobody } else { Daemon::Whichever };
@@ -282,10 +289,10 @@ impl<K: Kernel> Director<K> {
     }
 
     /// A check has found something out.
-    fn take(&mut self, event: &CheckEvent) -> Result<(), DirectorError> {
-        let Some(&index) = self.owners.get(&event.check()) else { return Ok(()) };
+    fn take(&mut self, event: &CheckEvent) {
+        let Some(&index) = self.owners.get(&event.check()) else { return };
         let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
-            return Ok(());
+            return;
         };
         if let CheckEvent::Hindered { check, reason } = event {
             let place = server.supervisor.checks().find(|(id, _)| id == check);
@@ -294,14 +301,14 @@ impl<K: Kernel> Director<K> {
             let hindered =
                 real.map(|real| DirectorEvent::CheckHindered { virtual_server, server: real.address, reason });
             self.events.extend(hindered);
-            return Ok(());
+            return;
         }
         let actions = server.supervisor.handle_check(event);
-        self.act(index, actions, Some(event))
+        self.act(index, actions, Some(event));
     }
 
     /// Does what a virtual server wants done, `because` of what a check found.
-    fn act(&mut self, index: usize, actions: Vec<Action>, because: Option<&CheckEvent>) -> Result<(), DirectorError> {
+    fn act(&mut self, index: usize, actions: Vec<Action>, because: Option<&CheckEvent>) {
         for action in actions {
             let virtual_server = self.name(index);
             let event = match action {
@@ -320,7 +327,7 @@ impl<K: Kernel> Director<K> {
                 Action::QuorumUp { weight } => DirectorEvent::QuorumUp { virtual_server, weight },
                 Action::QuorumDown { weight } => DirectorEvent::QuorumDown { virtual_server, weight },
                 Action::Destinations => {
-                    self.rebuild(index)?;
+                    self.changed.insert(index);
                     continue;
                 }
                 // Done by the supervisor.
@@ -328,32 +335,33 @@ impl<K: Kernel> Director<K> {
             };
             self.events.push(event);
         }
-        Ok(())
     }
 
-    /// Puts the destinations of a virtual server that runs into the table.
-    fn rebuild(&mut self, index: usize) -> Result<(), DirectorError> {
-        let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
-            return Ok(());
-        };
-        let destinations = server.supervisor.destinations();
-        for service in &server.services {
-            self.balanced.remove(*service);
-            self.balanced.insert(config.wanted(*service, &destinations))?;
-        }
-        let taking = |one: &&Destination| one.whom == Whom::Sorry && one.weight > 0;
-        let sorry = destinations.iter().find(taking).map(|one| one.address);
-        if sorry.is_some() != server.sorry {
-            server.sorry = sorry.is_some();
-            let virtual_server = config.name.clone();
-            let event = match (sorry, config.pool.sorry_server) {
-                (Some(server), _) => Some(DirectorEvent::SorryIn { virtual_server, server }),
-                (None, Some(sorry)) => Some(DirectorEvent::SorryOut { virtual_server, server: sorry.address }),
-                (None, None) => None,
+    /// Brings the table to what the virtual servers say.
+    fn rebuild(&mut self) -> Result<(), DirectorError> {
+        for index in std::mem::take(&mut self.changed) {
+            self.keeper.changed();
+            let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
+                continue;
             };
-            self.events.extend(event);
+            let destinations = server.supervisor.destinations();
+            for service in &server.services {
+                self.balanced.remove(*service);
+                self.balanced.insert(config.wanted(*service, &destinations))?;
+            }
+            let taking = |one: &&Destination| one.whom == Whom::Sorry && one.weight > 0;
+            let sorry = destinations.iter().find(taking).map(|one| one.address);
+            if sorry.is_some() != server.sorry {
+                server.sorry = sorry.is_some();
+                let virtual_server = config.name.clone();
+                let event = match (sorry, config.pool.sorry_server) {
+                    (Some(server), _) => Some(DirectorEvent::SorryIn { virtual_server, server }),
+                    (None, Some(sorry)) => Some(DirectorEvent::SorryOut { virtual_server, server: sorry.address }),
+                    (None, None) => None,
+                };
+                self.events.extend(event);
+            }
         }
-        self.keeper.changed();
         Ok(())
     }
 
