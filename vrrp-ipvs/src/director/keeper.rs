@@ -90,6 +90,15 @@ impl Keeper {
         self.settled = false;
     }
 
+    /// Other times; those of what is drained already begin anew if theirs is another.
+    pub(super) fn set_times(&mut self, drain: Duration, inspect: Duration) {
+        if self.limit != drain {
+            self.limit = drain;
+            self.drains = Drains::new(drain);
+        }
+        self.inspect = inspect;
+    }
+
     /// When [`turn`](Self::turn) has something to do.
     pub(super) fn poll_timeout(&self) -> Instant {
         if self.todo.is_empty() { self.due } else { Instant::ZERO }

@@ -36,7 +36,8 @@
 //! # What it does to the kernel
 //!
 //! It touches the services of its configuration only. It reads the table, plans and applies; what the kernel refuses is
-//! tried again, what another program undoes is done again. If it dies anywhere, the next one goes on from what is there.
+//! tried again, what another program undoes is done again. With another [configuration](Director::reconfigure) the same
+//! happens to what has changed. If it dies anywhere, the next one goes on from what is there.
 //! Dropping it leaves the table as it is, so that a restart costs no connection; [`shutdown`](Director::shutdown) takes
 //! out what is its.
 
@@ -44,6 +45,7 @@ mod config;
 mod event;
 mod keeper;
 mod kernel;
+mod reconfigure;
 mod timer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,8 +79,12 @@ pub struct Director<K = Ipvs> {
     /// Whose each check is.
     owners: BTreeMap<CheckId, usize>,
     role: Role,
-    /// Every service with every server: what it may touch.
+    /// Every service with every server: what it may touch. Those of an earlier configuration are in it until they are gone.
     owned: Table,
+    /// There are some.
+    leaving: bool,
+    /// An earlier configuration had a synchronisation daemon, which is not stopped yet.
+    daemon_leaves: bool,
     /// What the checks make of it: what a director that balances has.
     balanced: Table,
     /// Virtual servers whose destinations differ from those in it.
@@ -149,6 +155,8 @@ impl<K: Kernel> Director<K> {
             owners,
             role: Role::Initialize,
             owned,
+            leaving: false,
+            daemon_leaves: false,
             balanced: Table::default(),
             // Also one that begins without a destination is a service.
             changed: (0..servers_number).collect(),
@@ -173,7 +181,7 @@ impl<K: Kernel> Director<K> {
             return Ok(());
         }
         self.role = role;
-        let here = if role == Role::Active { service::Role::Here } else { service::Role::Elsewhere };
+        let here = self.service_role();
         for index in 0..self.servers.len() {
             let actions = match self.servers.get_mut(index) {
                 Some(server) => server.supervisor.set_role(&mut self.checks, here),
@@ -260,7 +268,7 @@ impl<K: Kernel> Director<K> {
             self.act(index, actions, None);
         }
         let nothing = Table::default();
-        let daemon = if self.config.sync.is_some() { Daemon::Nobody } else { Daemon::Whichever };
+        let daemon = if self.config.sync.is_some() || self.daemon_leaves { Daemon::Nobody } else { Daemon::Whichever };
         let wish = Wish { desired: &nothing, owned: &self.owned, at_once: true, daemon };
         self.keeper.changed();
         // Each turn does some of it; one that is refused is not tried again.
@@ -270,8 +278,18 @@ impl<K: Kernel> Director<K> {
         Ok(self.events)
     }
 
+    const fn service_role(&self) -> service::Role {
+        match self.role {
+            Role::Active => service::Role::Here,
+            Role::Initialize | Role::Backup | Role::Claimant => service::Role::Elsewhere,
+        }
+    }
+
     /// Brings the kernel a bit closer to what is wanted.
     fn keep(&mut self, now: Instant) {
+        if now < self.keeper.poll_timeout() {
+            return;
+        }
         let nothing = Table::default();
         let balances = match (self.config.standby, self.role) {
             (Standby::Warm, _) | (Standby::Cold, Role::Active | Role::Claimant) => true,
@@ -283,9 +301,12 @@ impl<K: Kernel> Director<K> {
             desired: if balances { &self.balanced } else { &nothing },
             owned: &self.owned,
             at_once: !balances,
-            daemon: daemon.unwrap_or(Daemon::Whichever),
+            daemon: daemon.unwrap_or(if self.daemon_leaves { Daemon::Nobody } else { Daemon::Whichever }),
         };
         self.events.append(&mut self.keeper.turn(now, &mut self.kernel, &wish));
+        if self.leaving && self.keeper.is_settled() && self.keeper.draining().next().is_none() {
+            self.forget_what_has_left();
+        }
     }
 
     /// A check has found something out.
