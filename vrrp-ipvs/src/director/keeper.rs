@@ -385,6 +385,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_taken_in_a_later_turn_from_a_service_that_was_refused() {
+        let mut impossible = server(80, &[2]);
+        impossible.service.scheduler = Scheduler::NEVER_QUEUE;
+        let others = (1000..1300).map(|port| server(port, &[1]));
+        let table = table_of(&[impossible].into_iter().chain(others).collect::<Vec<_>>());
+        let mut kernel = Fake::of(&table_of(&[server(80, &[1])]));
+        kernel.table.lacks = Some(Scheduler::NEVER_QUEUE);
+        let before = kernel.table.services[&id(80)].clone();
+        let mut keeper = Keeper::new(Duration::ZERO, INSPECT);
+        while keeper.poll_timeout() == Instant::ZERO {
+            keeper.turn(at(1), &mut kernel, &wish(&table));
+        }
+        assert_eq!((kernel.reads, kernel.table.services.len()), (1, 301));
+        assert_eq!(kernel.table.services[&id(80)], before);
+    }
+
+    #[test]
     fn a_change_in_the_middle_is_planned_anew() {
         let servers: Vec<_> = (1..=300).map(|port| server(port, &[1, 2])).collect();
         let (first, second) = (table_of(&servers), table_of(&servers[..10]));
