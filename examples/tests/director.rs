@@ -156,10 +156,7 @@ struct Web {
 
 impl Web {
     fn on(host: &Host, body: &'static str) -> Self {
-        let listener = host.inside(|| {
-            // The port must be free again at once.
-            TcpListener::bind("0.0.0.0:80").unwrap()
-        });
+        let listener = host.inside(|| TcpListener::bind("0.0.0.0:80").unwrap());
         listener.set_nonblocking(true).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -336,25 +333,116 @@ fn a_director_that_sees_too_few_servers_lets_the_other_one_serve() {
 }
 
 #[test]
-fn servers_behind_a_tunnel_are_made_ready_by_the_helper() {
+fn servers_behind_every_kind_of_tunnel_are_made_ready_by_the_helper() {
     on_ipvs(|| {
-        net::run("modprobe", "ipip");
-        let network = Network::new();
-        network.prepare_servers("tunl0");
-        let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
-        let text = r#"
-            [router]
-            interface = "port1"
-            vrid = 51
-            addresses = ["10.0.0.100/32"]
-            [[virtual-server]]
-            name = "web"
-            at = ["10.0.0.100 80"]
-            forwarding = "ipip"
-            servers = [{ address = "10.0.0.13:80" }, { address = "10.0.0.14:80" }]
-        "#;
-        let director = Director::spawn(&network.directors[0], text);
-        director.says("-> Active");
-        assert_eq!(bodies(&network.client, 6), counts([("one", 3), ("two", 3)]));
+        for module in ["ipip", "ip_gre", "fou"] {
+            net::run("modprobe", module);
+        }
+        for (forwarding, interface) in [("\"ipip\"", "tunl0"), ("\"gre\"", "gre0"), ("{ gue = 6080 }", "tunl0")] {
+            let network = Network::new();
+            network.prepare_servers(interface);
+            if forwarding.contains("gue") {
+                for host in &network.servers {
+                    host.ip("fou add port 6080 gue");
+                }
+            }
+            let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+            let text = format!(
+                r#"
+                [router]
+                interface = "port1"
+                vrid = 51
+                addresses = ["10.0.0.100/32"]
+                [[virtual-server]]
+                name = "web"
+                at = ["10.0.0.100 80"]
+                forwarding = {forwarding}
+                servers = [{{ address = "10.0.0.13:80" }}, {{ address = "10.0.0.14:80" }}]
+                "#
+            );
+            let director = Director::spawn(&network.directors[0], &text);
+            director.says("-> Active");
+            assert_eq!(bodies(&network.client, 6), counts([("one", 3), ("two", 3)]), "{forwarding}");
+        }
+    });
+}
+
+/// A bridge with hosts on it, each by an interface of this name.
+fn bridge(name: &str, hosts: &[(&Host, &str)]) -> Host {
+    let switch = Host::new();
+    switch.ip("link add br0 type bridge");
+    switch.ip("link set br0 up");
+    for (number, (host, address)) in hosts.iter().enumerate() {
+        let port = format!("{name}{number}");
+        cable(&port, (host, address), (&switch, ""));
+        switch.ip(&format!("link set {port} master br0"));
+        host.ip(&format!("link set {port} down"));
+        host.ip(&format!("link set {port} name {name}"));
+        host.ip(&format!("link set {name} up"));
+    }
+    switch
+}
+
+#[test]
+fn a_masqueraded_connection_outlives_its_director() {
+    on_ipvs(|| {
+        let (client, directors, server) = (Host::new(), [Host::new(), Host::new()], Host::new());
+        let [first, second] = &directors;
+        let _outside =
+            bridge("outside", &[(&client, "10.0.0.10/24"), (first, "10.0.0.11/24"), (second, "10.0.0.12/24")]);
+        let _inside = bridge("inside", &[(&server, "10.1.0.13/24"), (first, "10.1.0.11/24"), (second, "10.1.0.12/24")]);
+        // The way back is a virtual address too.
+        server.ip("route add default via 10.1.0.100");
+        for director in &directors {
+            director.sysctl("ipv4/ip_forward", "1");
+        }
+        let start = |host: &Host, priority: u8| {
+            let text = format!(
+                r#"
+                sync = {{ interface = "inside", sync_id = 51 }}
+                [router]
+                interface = "outside"
+                vrid = 51
+                priority = {priority}
+                addresses = ["10.0.0.100/32"]
+                excluded-addresses = ["10.1.0.100/32 dev inside"]
+                [[virtual-server]]
+                name = "long"
+                at = ["10.0.0.100 9000"]
+                servers = [{{ address = "10.1.0.13:9001" }}]
+                "#
+            );
+            Director::spawn(host, &text)
+        };
+        let mut active = start(first, 150);
+        active.says("connections are told to the other director");
+        let standby = start(second, 100);
+        standby.says("connections of the other director are taken in");
+        let listener = server.inside(|| TcpListener::bind("0.0.0.0:9001").unwrap());
+        let mut near = client.inside(|| {
+            let server: SocketAddr = "10.0.0.100:9000".parse().unwrap();
+            TcpStream::connect_timeout(&server, PATIENCE).unwrap()
+        });
+        let (mut far, _) = listener.accept().unwrap();
+        for stream in [&near, &far] {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        }
+        let mut exchange = || {
+            let mut octet = [0];
+            near.write_all(b"?").unwrap();
+            far.read_exact(&mut octet).unwrap();
+            far.write_all(b"!").unwrap();
+            near.read_exact(&mut octet).unwrap();
+        };
+        // The kernel tells of a connection with a few of its packets.
+        let learned = wait_for(PATIENCE, || {
+            exchange();
+            second.ipvsadm("-Lnc").contains("10.1.0.13:9001").then_some(())
+        });
+        assert!(learned.is_some(), "{}\n{}", second.ipvsadm("-Lnc"), standby.log());
+        active.signal(Signal::KILL);
+        active.process.wait().unwrap();
+        standby.says("-> Active");
+        exchange();
     });
 }

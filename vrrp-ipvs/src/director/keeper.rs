@@ -90,6 +90,15 @@ impl Keeper {
         self.settled = false;
     }
 
+    /// Other times; those of what is drained already begin anew if theirs is another.
+    pub(super) fn set_times(&mut self, drain: Duration, inspect: Duration) {
+        if self.limit != drain {
+            self.limit = drain;
+            self.drains = Drains::new(drain);
+        }
+        self.inspect = inspect;
+    }
+
     /// When [`turn`](Self::turn) has something to do.
     pub(super) fn poll_timeout(&self) -> Instant {
         if self.todo.is_empty() { self.due } else { Instant::ZERO }
@@ -373,6 +382,23 @@ mod tests {
         }
         assert_eq!(turns, [256, 256, 256, 132]);
         assert_eq!((kernel.reads, kernel.table), (1, FakeKernel::of(&table)));
+    }
+
+    #[test]
+    fn nothing_is_taken_in_a_later_turn_from_a_service_that_was_refused() {
+        let mut impossible = server(80, &[2]);
+        impossible.service.scheduler = Scheduler::NEVER_QUEUE;
+        let others = (1000..1300).map(|port| server(port, &[1]));
+        let table = table_of(&[impossible].into_iter().chain(others).collect::<Vec<_>>());
+        let mut kernel = Fake::of(&table_of(&[server(80, &[1])]));
+        kernel.table.lacks = Some(Scheduler::NEVER_QUEUE);
+        let before = kernel.table.services[&id(80)].clone();
+        let mut keeper = Keeper::new(Duration::ZERO, INSPECT);
+        while keeper.poll_timeout() == Instant::ZERO {
+            keeper.turn(at(1), &mut kernel, &wish(&table));
+        }
+        assert_eq!((kernel.reads, kernel.table.services.len()), (1, 301));
+        assert_eq!(kernel.table.services[&id(80)], before);
     }
 
     #[test]

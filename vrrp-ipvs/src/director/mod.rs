@@ -36,7 +36,8 @@
 //! # What it does to the kernel
 //!
 //! It touches the services of its configuration only. It reads the table, plans and applies; what the kernel refuses is
-//! tried again, what another program undoes is done again. If it dies anywhere, the next one goes on from what is there.
+//! tried again, what another program undoes is done again. With another [configuration](Director::reconfigure) the same
+//! happens to what has changed. If it dies anywhere, the next one goes on from what is there.
 //! Dropping it leaves the table as it is, so that a restart costs no connection; [`shutdown`](Director::shutdown) takes
 //! out what is its.
 
@@ -44,9 +45,10 @@ mod config;
 mod event;
 mod keeper;
 mod kernel;
+mod reconfigure;
 mod timer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use vrrp_core::track::{Impact, Tracked};
@@ -65,7 +67,8 @@ use crate::service::{self, Action, Destination, StartError, Supervisor, Whom};
 /// Virtual servers, their checks and the kernel's table, behind one descriptor. No thread.
 ///
 /// Watch [`as_fd`](AsFd::as_fd) for reading in any event loop, and call [`process`](Self::process) when it is readable; the
-/// timers are inside. Each call does a bounded amount of work, and leaves the descriptor readable if there is more.
+/// timers are inside. Each call does a bounded amount of work, and leaves the descriptor readable if there is more. Only the
+/// kernel's table is read as a whole, which is some milliseconds for 1,000 services.
 #[derive(Debug)]
 pub struct Director<K = Ipvs> {
     kernel: K,
@@ -76,10 +79,16 @@ pub struct Director<K = Ipvs> {
     /// Whose each check is.
     owners: BTreeMap<CheckId, usize>,
     role: Role,
-    /// Every service with every server: what it may touch.
+    /// Every service with every server: what it may touch. Those of an earlier configuration are in it until they are gone.
     owned: Table,
+    /// There are some.
+    leaving: bool,
+    /// An earlier configuration had a synchronisation daemon, which is not stopped yet.
+    daemon_leaves: bool,
     /// What the checks make of it: what a director that balances has.
     balanced: Table,
+    /// Virtual servers whose destinations differ from those in it.
+    changed: BTreeSet<usize>,
     keeper: Keeper,
     events: Vec<DirectorEvent>,
 }
@@ -135,6 +144,7 @@ impl<K: Kernel> Director<K> {
             begun.push(actions);
         }
         let timer = Timer::over(&checks)?;
+        let servers_number = servers.len();
         let keeper = Keeper::new(config.drain, config.inspect);
         let mut director = Self {
             kernel,
@@ -145,15 +155,18 @@ impl<K: Kernel> Director<K> {
             owners,
             role: Role::Initialize,
             owned,
+            leaving: false,
+            daemon_leaves: false,
             balanced: Table::default(),
+            // Also one that begins without a destination is a service.
+            changed: (0..servers_number).collect(),
             keeper,
             events: Vec::new(),
         };
         for (index, actions) in begun.into_iter().enumerate() {
-            director.act(index, actions, None)?;
-            // Also one that begins without a destination is a service.
-            director.rebuild(index)?;
+            director.act(index, actions, None);
         }
+        director.rebuild()?;
         director.arm()?;
         Ok(director)
     }
@@ -168,14 +181,15 @@ impl<K: Kernel> Director<K> {
             return Ok(());
         }
         self.role = role;
-        let here = if role == Role::Active { service::Role::Here } else { service::Role::Elsewhere };
+        let here = self.service_role();
         for index in 0..self.servers.len() {
             let actions = match self.servers.get_mut(index) {
                 Some(server) => server.supervisor.set_role(&mut self.checks, here),
                 None => Vec::new(),
             };
-            self.act(index, actions, None)?;
+            self.act(index, actions, None);
         }
+        self.rebuild()?;
         self.keeper.changed();
         self.arm()
     }
@@ -192,8 +206,9 @@ impl<K: Kernel> Director<K> {
     /// refuses is an event.
     pub fn process(&mut self) -> Result<Vec<DirectorEvent>, DirectorError> {
         for event in self.checks.process()? {
-            self.take(&event)?;
+            self.take(&event);
         }
+        self.rebuild()?;
         self.timer.take();
         self.keep(now());
         self.arm()?;
@@ -250,10 +265,10 @@ impl<K: Kernel> Director<K> {
     pub fn shutdown(mut self) -> Result<Vec<DirectorEvent>, DirectorError> {
         for (index, server) in std::mem::take(&mut self.servers).into_iter().enumerate() {
             let actions = server.supervisor.stop(&mut self.checks);
-            self.act(index, actions, None)?;
+            self.act(index, actions, None);
         }
         let nothing = Table::default();
-        let daemon = if self.config.sync.is_some() { Daemon::Nobody } else { Daemon::Whichever };
+        let daemon = if self.config.sync.is_some() || self.daemon_leaves { Daemon::Nobody } else { Daemon::Whichever };
         let wish = Wish { desired: &nothing, owned: &self.owned, at_once: true, daemon };
         self.keeper.changed();
         // Each turn does some of it; one that is refused is not tried again.
@@ -263,8 +278,18 @@ impl<K: Kernel> Director<K> {
         Ok(self.events)
     }
 
+    const fn service_role(&self) -> service::Role {
+        match self.role {
+            Role::Active => service::Role::Here,
+            Role::Initialize | Role::Backup | Role::Claimant => service::Role::Elsewhere,
+        }
+    }
+
     /// Brings the kernel a bit closer to what is wanted.
     fn keep(&mut self, now: Instant) {
+        if now < self.keeper.poll_timeout() {
+            return;
+        }
         let nothing = Table::default();
         let balances = match (self.config.standby, self.role) {
             (Standby::Warm, _) | (Standby::Cold, Role::Active | Role::Claimant) => true,
@@ -276,16 +301,19 @@ impl<K: Kernel> Director<K> {
             desired: if balances { &self.balanced } else { &nothing },
             owned: &self.owned,
             at_once: !balances,
-            daemon: daemon.unwrap_or(Daemon::Whichever),
+            daemon: daemon.unwrap_or(if self.daemon_leaves { Daemon::Nobody } else { Daemon::Whichever }),
         };
         self.events.append(&mut self.keeper.turn(now, &mut self.kernel, &wish));
+        if self.leaving && self.keeper.is_settled() && self.keeper.draining().next().is_none() {
+            self.forget_what_has_left();
+        }
     }
 
     /// A check has found something out.
-    fn take(&mut self, event: &CheckEvent) -> Result<(), DirectorError> {
-        let Some(&index) = self.owners.get(&event.check()) else { return Ok(()) };
+    fn take(&mut self, event: &CheckEvent) {
+        let Some(&index) = self.owners.get(&event.check()) else { return };
         let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
-            return Ok(());
+            return;
         };
         if let CheckEvent::Hindered { check, reason } = event {
             let place = server.supervisor.checks().find(|(id, _)| id == check);
@@ -294,14 +322,14 @@ impl<K: Kernel> Director<K> {
             let hindered =
                 real.map(|real| DirectorEvent::CheckHindered { virtual_server, server: real.address, reason });
             self.events.extend(hindered);
-            return Ok(());
+            return;
         }
         let actions = server.supervisor.handle_check(event);
-        self.act(index, actions, Some(event))
+        self.act(index, actions, Some(event));
     }
 
     /// Does what a virtual server wants done, `because` of what a check found.
-    fn act(&mut self, index: usize, actions: Vec<Action>, because: Option<&CheckEvent>) -> Result<(), DirectorError> {
+    fn act(&mut self, index: usize, actions: Vec<Action>, because: Option<&CheckEvent>) {
         for action in actions {
             let virtual_server = self.name(index);
             let event = match action {
@@ -320,7 +348,7 @@ impl<K: Kernel> Director<K> {
                 Action::QuorumUp { weight } => DirectorEvent::QuorumUp { virtual_server, weight },
                 Action::QuorumDown { weight } => DirectorEvent::QuorumDown { virtual_server, weight },
                 Action::Destinations => {
-                    self.rebuild(index)?;
+                    self.changed.insert(index);
                     continue;
                 }
                 // Done by the supervisor.
@@ -328,32 +356,33 @@ impl<K: Kernel> Director<K> {
             };
             self.events.push(event);
         }
-        Ok(())
     }
 
-    /// Puts the destinations of a virtual server that runs into the table.
-    fn rebuild(&mut self, index: usize) -> Result<(), DirectorError> {
-        let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
-            return Ok(());
-        };
-        let destinations = server.supervisor.destinations();
-        for service in &server.services {
-            self.balanced.remove(*service);
-            self.balanced.insert(config.wanted(*service, &destinations))?;
-        }
-        let taking = |one: &&Destination| one.whom == Whom::Sorry && one.weight > 0;
-        let sorry = destinations.iter().find(taking).map(|one| one.address);
-        if sorry.is_some() != server.sorry {
-            server.sorry = sorry.is_some();
-            let virtual_server = config.name.clone();
-            let event = match (sorry, config.pool.sorry_server) {
-                (Some(server), _) => Some(DirectorEvent::SorryIn { virtual_server, server }),
-                (None, Some(sorry)) => Some(DirectorEvent::SorryOut { virtual_server, server: sorry.address }),
-                (None, None) => None,
+    /// Brings the table to what the virtual servers say.
+    fn rebuild(&mut self) -> Result<(), DirectorError> {
+        for index in std::mem::take(&mut self.changed) {
+            self.keeper.changed();
+            let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
+                continue;
             };
-            self.events.extend(event);
+            let destinations = server.supervisor.destinations();
+            for service in &server.services {
+                self.balanced.remove(*service);
+                self.balanced.insert(config.wanted(*service, &destinations))?;
+            }
+            let taking = |one: &&Destination| one.whom == Whom::Sorry && one.weight > 0;
+            let sorry = destinations.iter().find(taking).map(|one| one.address);
+            if sorry.is_some() != server.sorry {
+                server.sorry = sorry.is_some();
+                let virtual_server = config.name.clone();
+                let event = match (sorry, config.pool.sorry_server) {
+                    (Some(server), _) => Some(DirectorEvent::SorryIn { virtual_server, server }),
+                    (None, Some(sorry)) => Some(DirectorEvent::SorryOut { virtual_server, server: sorry.address }),
+                    (None, None) => None,
+                };
+                self.events.extend(event);
+            }
         }
-        self.keeper.changed();
         Ok(())
     }
 

@@ -328,3 +328,100 @@ fn what_another_program_does_meanwhile_is_undone_by_the_next_inspection() {
         director.process().unwrap();
     }
 }
+
+/// The events until nothing is left to be done.
+fn settle(director: &mut Director<Fake>) -> Vec<String> {
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.extend(words(&director.process().unwrap()));
+    }
+    all
+}
+
+#[test]
+fn a_server_that_is_added_does_not_bring_back_one_that_is_down() {
+    let mut director = started(config());
+    tell(&mut director, 0, down());
+    let mut larger = config();
+    let third = RealServer::new("10.0.0.3:80".parse().unwrap());
+    larger.virtual_servers[0].pool.servers.insert(0, third);
+    let before = director.kernel.operations;
+    director.reconfigure(larger).unwrap();
+    settle(&mut director);
+    assert_eq!(in_kernel(&director), [[2, 3], [2, 3]]);
+    // The third was added at both frontends, and nothing else was done meanwhile.
+    assert_eq!(director.kernel.operations - before, 2);
+    assert_eq!(director.checks.status().len(), 2, "the old checks are gone");
+    assert_eq!(tell(&mut director, 1, down())[0], "web: 10.0.0.2:80 does not serve: no connection in time");
+    assert_eq!(in_kernel(&director), [[3], [3]]);
+}
+
+#[test]
+fn an_unchanged_pool_goes_on_with_its_checks_at_other_frontends() {
+    let mut director = started(config());
+    tell(&mut director, 0, down());
+    let checks = |director: &Director<Fake>| director.owners.keys().copied().collect::<Vec<_>>();
+    let before = checks(&director);
+    let mut moved = config();
+    moved.virtual_servers[0].frontends = Group(vec!["192.0.2.200 80".parse().unwrap()]);
+    moved.virtual_servers[0].scheduler = Scheduler::LEAST_CONNECTION;
+    director.reconfigure(moved).unwrap();
+    assert_eq!(settle(&mut director), ["the kernel's table is as wanted after 4 operations"]);
+    assert_eq!(checks(&director), before);
+    let services: Vec<String> = director.kernel.table.services.keys().map(ToString::to_string).collect();
+    assert_eq!((services, in_kernel(&director)), (vec!["TCP 192.0.2.200:80".to_owned()], vec![vec![2]]));
+}
+
+#[test]
+fn what_a_configuration_has_no_more_is_drained_and_then_not_touched_any_more() {
+    let mut config = Config { drain: Duration::from_secs(600), inspect: Duration::from_millis(100), ..config() };
+    let mut director = started(config.clone());
+    let old = FakeKernel::clone(&director.kernel.table);
+    let uses = |director: &mut Director<Fake>, connections| {
+        for (_, destinations) in director.kernel.table.services.values_mut() {
+            destinations.values_mut().for_each(|status| status.active_connections = connections);
+        }
+    };
+    uses(&mut director, 1);
+    config.virtual_servers.clear();
+    director.reconfigure(config).unwrap();
+    settle(&mut director);
+    assert_eq!(in_kernel(&director).len(), 2);
+    assert_eq!(director.status().draining.len(), 4);
+    uses(&mut director, 0);
+    director.keep(now() + Duration::from_secs(2));
+    assert!(in_kernel(&director).is_empty());
+    // Somebody else has them now.
+    director.kernel.table = old.clone();
+    director.keep(now() + Duration::from_secs(4));
+    assert_eq!(director.kernel.table, old);
+}
+
+#[test]
+fn a_synchronisation_daemon_that_is_not_configured_any_more_is_stopped_once() {
+    let with = Config { sync: Some(Sync::new("eth0", 5)), ..config() };
+    let mut director = started(with);
+    assert_eq!(director.kernel.daemons.len(), 1);
+    director.reconfigure(config()).unwrap();
+    settle(&mut director);
+    assert_eq!(director.kernel.daemons, []);
+    director.kernel.daemons = vec![Sync::new("eth1", 6).daemon(SyncState::Master)];
+    director.keep(now() + Duration::from_secs(60));
+    assert_eq!(director.kernel.daemons.len(), 1, "that of somebody else");
+}
+
+#[test]
+fn a_wrong_configuration_changes_nothing() {
+    let mut director = started(config());
+    let (before, checks) = (director.status(), director.checks.status().len());
+    let mut wrong = config();
+    wrong.virtual_servers.push(VirtualServer {
+        name: "other".into(),
+        frontends: Group(vec!["192.0.2.9 80".parse().unwrap()]),
+        ..web()
+    });
+    wrong.virtual_servers[0].pool.quorum = 2;
+    wrong.virtual_servers[1].pool.servers[0].checks[0].schedule.rise = 0;
+    assert!(director.reconfigure(wrong).unwrap_err().to_string().starts_with("virtual server \"other\""));
+    assert_eq!((director.status(), director.checks.status().len()), (before, checks));
+}
