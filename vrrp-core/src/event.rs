@@ -21,7 +21,7 @@ pub struct Advert {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Event {
-    /// Take part in the election (§6.4.1).
+    /// Take part in the election (§6.4.1). One that [is leaving](After::Leave) stays.
     Startup,
     /// Leave it in an orderly way (§6.4.2, §6.4.3).
     Shutdown,
@@ -50,7 +50,7 @@ pub enum Event {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum After {
     /// Leave the election, also if nobody takes over in time. What happens meanwhile does not take that back: a fault, or
-    /// another hand-over after which it would stay.
+    /// another hand-over after which it would stay. Only [`Event::Startup`] does.
     Leave,
     /// Stay as Backup; if nobody takes over in time, go on as Active.
     Stay,

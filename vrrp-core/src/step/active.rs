@@ -32,7 +32,14 @@ pub(super) fn in_active(params: &Params, active: Active, now: Instant, event: Ev
             resign(Step::quiet(left(params, before, now)), params).entered_from(before, Cause::Group)
         }
         Event::StepDown => step_down(params, before, now, Cause::Group),
-        Event::Startup | Event::Recovered(_) | Event::Confirm(_) | Event::Refuse(_) => Step::quiet(before),
+        // Told to take part after all: it stays if nobody takes over.
+        Event::Startup => match active.phase {
+            Phase::HandingOver(at, After::Leave) => {
+                Step::quiet(State::Active(Active { phase: Phase::HandingOver(at, After::Stay), ..active }))
+            }
+            Phase::Advertising | Phase::Standing(_) | Phase::HandingOver(_, After::Stay) => Step::quiet(before),
+        },
+        Event::Recovered(_) | Event::Confirm(_) | Event::Refuse(_) => Step::quiet(before),
     }
 }
 

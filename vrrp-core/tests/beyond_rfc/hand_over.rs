@@ -172,6 +172,11 @@ fn whoever_was_told_to_leave_leaves_whatever_happens_meanwhile() {
     active.expect(now, Event::Fault(Fault::Link), &left(Cause::Fault(Fault::Link)));
     active.expect(now + SECOND, Event::Recovered(Fault::Link), &[]);
     assert_eq!((active.role(), active.router.poll_timeout()), (Role::Initialize, None));
+    // Unless it is told to take part after all.
+    let mut active = leaving();
+    active.expect(now, Event::Startup, &[]);
+    active.expect(now + SECOND * 2, Event::Timeout, &[sends(100, Interval::DEFAULT), Announce]);
+    assert_eq!(active.role(), Role::Active);
     // One that stays may still be told to leave.
     let mut active = Election::active(common::params(V3));
     let _ = active.router.handle_event(now, Event::HandOver(After::Stay));
