@@ -24,8 +24,7 @@ use std::time::Duration;
 
 use vrrp_core::track::Tracked;
 use vrrp_core::{
-    After, ConfigError, Event, Fault, GroupId, IfIndex, Instant, Params, Priority, RouterId, State,
-    VirtualRouterConfig, VrrpRouter,
+    After, ConfigError, Event, Fault, GroupId, IfIndex, Instant, Params, Priority, RouterId, State, VrrpRouter,
 };
 
 use self::announce::{Announcing, Unannounced};
@@ -33,6 +32,7 @@ pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
 use self::receive::Intake;
+use self::reconfigure::router_config;
 pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
 use self::transmit::Outbox;
 use crate::error::{Capability, Error};
@@ -565,21 +565,6 @@ impl Driver {
         let result = self.finish_all();
         self.release_settings();
         result
-    }
-}
-
-/// What the protocol needs to know of a configuration.
-fn router_config(config: &RouterConfig, params: Params, mtu: u32) -> VirtualRouterConfig {
-    let core = VirtualRouterConfig::new(config.vrid, params, config.advertised())
-        .with_authentication(config.authentication)
-        .with_checksum(config.checksum)
-        .with_accepted_checksum(config.accepted_checksum)
-        .with_strict_address_list(config.strict_address_list)
-        .with_addressing(config.addressing.clone())
-        .with_mtu(u16::try_from(mtu).unwrap_or(u16::MAX));
-    match config.source {
-        Some(source) => core.with_source(source),
-        None => core,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use vrrp_core::{ConfigError, RouterId};
+use vrrp_core::{ConfigError, Params, RouterId, VirtualRouterConfig};
 
+use super::Driver;
 use super::managed::{Chore, Place, Purpose};
-use super::{Driver, router_config};
 use crate::error::Error;
 use crate::interface::Interface;
 use crate::{RouterConfig, sys};
@@ -78,7 +78,7 @@ impl Driver {
         &mut self,
         id: RouterId,
         config: &RouterConfig,
-        core: vrrp_core::VirtualRouterConfig,
+        core: VirtualRouterConfig,
     ) -> Result<(), Error> {
         let now = sys::boottime_now();
         #[cfg(feature = "auth-hmac")]
@@ -189,6 +189,21 @@ impl Driver {
         if let Some(period) = refresh.filter(|_| !adds) {
             self.chores.insert((sys::boottime_now() + period, Chore::RefreshAnnouncements(id, installed)));
         }
+    }
+}
+
+/// What the protocol needs to know of a configuration.
+pub(super) fn router_config(config: &RouterConfig, params: Params, mtu: u32) -> VirtualRouterConfig {
+    let core = VirtualRouterConfig::new(config.vrid, params, config.advertised())
+        .with_authentication(config.authentication)
+        .with_checksum(config.checksum)
+        .with_accepted_checksum(config.accepted_checksum)
+        .with_strict_address_list(config.strict_address_list)
+        .with_addressing(config.addressing.clone())
+        .with_mtu(u16::try_from(mtu).unwrap_or(u16::MAX));
+    match config.source {
+        Some(source) => core.with_source(source),
+        None => core,
     }
 }
 
