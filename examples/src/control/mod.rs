@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_never_reads_or_never_ends_a_line_is_dropped_and_others_are_served() {
+    fn one_who_never_ends_a_line_is_dropped_and_others_are_served() {
         let path = place("hostile");
         let mut control = Control::open(Some(&path), None).unwrap();
         let at = path.clone();
