@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod daemon;
+pub mod logging;
 pub mod service;
 pub mod settings;
 
