@@ -550,6 +550,7 @@ impl Driver {
             match chore {
                 Chore::RenewLease(id, since) if self.is_installed(id, since) => self.renew_lease(id),
                 Chore::AnnounceAgain(id, since) if self.is_installed(id, since) => self.announce_again(id),
+                Chore::AnnounceOnceMore(id, since) if self.is_installed(id, since) => self.announce_once_more(id),
                 Chore::AnnounceAfterRival(id, since) => self.announce_after_rival(id, since),
                 Chore::RefreshAnnouncements(id, since) if self.is_installed(id, since) => self.refresh(now, id, since),
                 Chore::Resend(id) => self.resend(id),
@@ -558,7 +559,10 @@ impl Driver {
                 Chore::Attach(token) => self.attach_again(now, token),
                 Chore::Rejoin(token) => self.rejoin_next(now, token),
                 // The addresses of that time are gone.
-                Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
+                Chore::RenewLease(..)
+                | Chore::AnnounceAgain(..)
+                | Chore::AnnounceOnceMore(..)
+                | Chore::RefreshAnnouncements(..) => {}
             }
         }
     }
