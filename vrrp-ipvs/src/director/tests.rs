@@ -398,6 +398,36 @@ fn what_a_configuration_has_no_more_is_drained_and_then_not_touched_any_more() {
 }
 
 #[test]
+fn what_a_killed_director_left_behind_is_removed_if_it_is_taken_over_and_only_then() {
+    let left = Table::new([
+        left_behind(ServiceId::tcp("192.0.2.77".parse().unwrap(), 0)),
+        left_behind(ServiceId::fwmark(crate::model::Family::V4, 7.try_into().unwrap())),
+    ]);
+    let left = left.unwrap();
+    let somebody_s = left_behind(ServiceId::udp("192.0.2.78".parse().unwrap(), 53));
+    let theirs = Table::new([somebody_s.clone()]).unwrap();
+    let all = Table::new(Vec::from(left.clone()).into_iter().chain([somebody_s])).unwrap();
+    let mut director = Director::new(Fake::of(&all), config()).unwrap();
+    settle(&mut director);
+    assert_eq!(director.kernel.table.services.len(), 3 + 2, "nothing says that they are its own");
+    director.take_over(left.ids()).unwrap();
+    assert_eq!(settle(&mut director), ["the kernel's table is as wanted after 2 operations"]);
+    assert_eq!(director.kernel.table.only(|service| !director.balanced.contains(service)), FakeKernel::of(&theirs));
+    // From now on they are anybody's again.
+    director.kernel.table = FakeKernel::of(&all);
+    director.keep(now() + Duration::from_secs(60));
+    assert_eq!(director.kernel.table.only(|service| !director.balanced.contains(service)), FakeKernel::of(&all));
+}
+
+fn left_behind(id: ServiceId) -> crate::model::VirtualServer {
+    let lasting = crate::model::Persistence { timeout_seconds: 60, granularity: Default::default() };
+    crate::model::VirtualServer {
+        service: crate::model::Service::new(id).with_persistence(lasting),
+        destinations: vec![crate::model::Destination::new("10.0.0.9:0".parse::<std::net::SocketAddr>().unwrap().into())],
+    }
+}
+
+#[test]
 fn a_synchronisation_daemon_that_is_not_configured_any_more_is_stopped_once() {
     let with = Config { sync: Some(Sync::new("eth0", 5)), ..config() };
     let mut director = started(with);
