@@ -394,7 +394,7 @@ pub struct Info {
 
 impl Info {
     /// From the attributes of `IPVS_CMD_SET_INFO`; what this version does not know is passed over.
-    fn parse(attributes: &[u8]) -> Result<Self, AttrError> {
+    pub(crate) fn parse(attributes: &[u8]) -> Result<Self, AttrError> {
         let mut version = None;
         let mut connection_table_size = None;
         for attribute in Attributes::new(attributes) {

@@ -50,6 +50,7 @@ mod reconfigure;
 mod timer;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use vrrp_core::track::{Impact, Tracked};
@@ -332,15 +333,23 @@ impl<K: Kernel> Director<K> {
         let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
             return;
         };
-        if let CheckEvent::Hindered { check, reason } = event {
-            let place = server.supervisor.checks().find(|(id, _)| id == check);
-            let real = place.and_then(|(_, (real, _))| config.pool.servers.get(real));
-            let (virtual_server, reason) = (config.name.clone(), reason.clone());
-            let hindered =
-                real.map(|real| DirectorEvent::CheckHindered { virtual_server, server: real.address, reason });
-            self.events.extend(hindered);
-            return;
-        }
+        let place = server.supervisor.checks().find(|(id, _)| *id == event.check());
+        let real = place.and_then(|(_, (real, _))| config.pool.servers.get(real)).map(|real| real.address);
+        let said =
+            |said: &dyn Fn(String, SocketAddr) -> DirectorEvent| real.map(|real| said(config.name.clone(), real));
+        self.events.extend(match event {
+            CheckEvent::Hindered { reason, .. } => said(&|virtual_server, server| DirectorEvent::CheckHindered {
+                virtual_server,
+                server,
+                reason: reason.clone(),
+            }),
+            CheckEvent::AttemptFailed { reason, .. } => said(&|virtual_server, server| DirectorEvent::AttemptFailed {
+                virtual_server,
+                server,
+                reason: reason.clone(),
+            }),
+            CheckEvent::Up { .. } | CheckEvent::Down { .. } | CheckEvent::Weight { .. } => None,
+        });
         let actions = server.supervisor.handle_check(event);
         self.act(index, actions, Some(event));
     }

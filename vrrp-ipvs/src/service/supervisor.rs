@@ -72,8 +72,8 @@ impl Supervisor {
         let finding = match event {
             CheckEvent::Up { weight, .. } | CheckEvent::Weight { weight, .. } => up(weight),
             CheckEvent::Down { .. } => Finding::Down,
-            // Nothing is known of the server: what was last said of it holds.
-            CheckEvent::Hindered { .. } => return Vec::new(),
+            // What was last said of the server holds.
+            CheckEvent::Hindered { .. } | CheckEvent::AttemptFailed { .. } => return Vec::new(),
         };
         self.machine.handle_event(Event::Check { server, check, finding })
     }

@@ -144,6 +144,28 @@ fn a_server_that_dies_goes_down_and_comes_back() {
 }
 
 #[test]
+fn a_check_that_says_all_failures_says_those_that_are_tried_again_too() {
+    let status = Arc::new(AtomicU32::new(200));
+    let served = Arc::clone(&status);
+    let address =
+        serve_http(move |_| format!("HTTP/1.1 {} What\r\nContent-Length: 0\r\n\r\n", served.load(Ordering::Relaxed)));
+    let http = Http { urls: vec![Url::default()], ..Http::default() };
+    let mut driver = Driver::new().unwrap();
+    let schedule = Schedule { retry: Some(2), fall: 2, ..quick() };
+    let id = driver.add(Check { schedule, say_all_failures: true, ..check(address, Probe::Http(http)) }).unwrap();
+    assert_eq!(run(&mut driver, 1), [up(id)]);
+    status.store(503, Ordering::Relaxed);
+    // Two rounds of three; the last one takes it down.
+    let reason = Failure::Status(503);
+    let mut expected = vec![CheckEvent::AttemptFailed { check: id, reason: reason.clone() }; 5];
+    expected.push(CheckEvent::Down { check: id, reason });
+    assert_eq!(run(&mut driver, 6), expected);
+    // Down it is silent.
+    status.store(200, Ordering::Relaxed);
+    assert_eq!(run(&mut driver, 1), [up(id)]);
+}
+
+#[test]
 fn http_asks_for_all_pages_with_the_address_as_host() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);

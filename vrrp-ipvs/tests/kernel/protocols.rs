@@ -159,11 +159,8 @@ fn ask_sctp(host: &Host, server: &str, count: usize) -> BTreeMap<String, usize> 
 fn sctp_takes_turns_by_weight_and_by_direct_routing() {
     on_ipvs(|| {
         run("modprobe", "sctp");
-        let service = Service::new(ServiceId::Address {
-            protocol: Protocol::Sctp,
-            address: address("10.0.0.100"),
-            port: 3868,
-        });
+        let service =
+            Service::new(ServiceId::Address { protocol: Protocol::Sctp, address: address("10.0.0.100"), port: 3868 });
         let net = Routed::new();
         serve_sctp(&net.real[0], "10.1.0.1:3868", "one", 5);
         serve_sctp(&net.real[1], "10.2.0.1:3868", "two", 9);
