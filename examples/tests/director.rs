@@ -310,6 +310,44 @@ fn a_director_that_is_told_to_leave_hands_over_and_leaves_nothing() {
 }
 
 #[test]
+fn a_director_that_reads_its_file_again_goes_on_with_what_is_in_it_now() {
+    on_ipvs(|| {
+        let network = Network::new();
+        network.prepare_servers("lo");
+        let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+        let host = &network.directors[0];
+        // What a director that was killed has left, with another file.
+        host.ipvsadm("-A -t 10.0.0.99:80 -s rr");
+        host.ipvsadm("-a -t 10.0.0.99:80 -r 10.0.0.13:80 -g");
+        let director = network.director(0, 150, "whole-table = true");
+        director.says("-> Active");
+        pool(host, &director, &["13", "14"]);
+        assert!(!host.listing().iter().any(|line| line.contains("10.0.0.99")), "{:?}", host.listing());
+        let text = std::fs::read_to_string(&director.files[0]).unwrap();
+        let text =
+            text.replace("10.0.0.14:80", "10.0.0.15:80").replace("sorry-server = { address = \"10.0.0.15:80\" }", "");
+        std::fs::write(
+            &director.files[0],
+            text.replace("[\"10.0.0.100/32\"]", "[\"10.0.0.100/32\", \"10.0.0.101/32\"]"),
+        )
+        .unwrap();
+        let _three = Web::on(&network.servers[2], "three");
+        director.signal(Signal::HUP);
+        director.says("as it is now");
+        pool(host, &director, &["13", "15"]);
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
+        assert!(host.ip("address show").contains("10.0.0.101/32"));
+        // It did not leave its role.
+        assert_eq!(director.log().matches("-> Active").count(), 1, "{}", director.log());
+
+        std::fs::write(&director.files[0], "[router]\n").unwrap();
+        director.signal(Signal::HUP);
+        director.says("goes on as before: ");
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
+    });
+}
+
+#[test]
 fn a_director_that_sees_too_few_servers_lets_the_other_one_serve() {
     on_ipvs(|| {
         let network = Network::new();

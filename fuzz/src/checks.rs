@@ -15,6 +15,7 @@
 //! | P | ping over IPv6 |
 
 use std::mem::discriminant;
+use std::sync::LazyLock;
 
 use vrrp_ipvs::check::dns::{Dns, DnsExchange, Record};
 use vrrp_ipvs::check::http::{Http, HttpExchange, Pattern, Requests, Url};
@@ -69,15 +70,10 @@ fn converse(kind: u8, said: &[u8], piece: usize) -> Option<Progress> {
 }
 
 fn exchange(kind: u8) -> Option<Box<dyn Exchange>> {
-    let http = |url| -> Box<dyn Exchange> { Box::new(HttpExchange::new(pages(url))) };
     Some(match kind {
-        b'h' => http(Url::default()),
-        // Of an empty body.
-        b'd' => http(Url { digest: Some("d41d8cd98f00b204e9800998ecf8427e".into()), ..Url::default() }),
-        b'r' => {
-            let pattern = Pattern { expression: "(?i)o+k$".into(), min_offset: 3, ..Pattern::default() };
-            http(Url { regex: Some(pattern), ..Url::default() })
-        }
+        b'h' => Box::new(HttpExchange::new(PLAIN.clone())),
+        b'd' => Box::new(HttpExchange::new(DIGEST.clone())),
+        b'r' => Box::new(HttpExchange::new(REGEX.clone())),
         b's' => Box::new(SmtpExchange::new(&Smtp::default())),
         b'n' => {
             let question = Dns { name: "a.example".into(), record: Record::A }.question().expect("a name");
@@ -91,6 +87,17 @@ fn exchange(kind: u8) -> Option<Box<dyn Exchange>> {
         _ => return None,
     })
 }
+
+static PLAIN: LazyLock<Requests> = LazyLock::new(|| pages(Url::default()));
+
+/// Of an empty body.
+static DIGEST: LazyLock<Requests> =
+    LazyLock::new(|| pages(Url { digest: Some("d41d8cd98f00b204e9800998ecf8427e".into()), ..Url::default() }));
+
+static REGEX: LazyLock<Requests> = LazyLock::new(|| {
+    let pattern = Pattern { expression: "(?i)o+k$".into(), min_offset: 3, ..Pattern::default() };
+    pages(Url { regex: Some(pattern), ..Url::default() })
+});
 
 /// A body of more than 1,000 octets is too long.
 fn pages(url: Url) -> Requests {
