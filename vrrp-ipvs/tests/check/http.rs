@@ -111,6 +111,13 @@ fn an_answer_that_cannot_be_read_fails() {
 }
 
 #[test]
+fn a_head_may_have_many_fields_but_not_any_number() {
+    let answer = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(fields)).into_bytes();
+    assert_eq!(plain(&answer(256)), Progress::PASSED);
+    assert!(matches!(plain(&answer(257)), Progress::Done(Err(Failure::Malformed(_)))));
+}
+
+#[test]
 fn the_status_must_be_one_of_those_expected() {
     let answer = |status: u16| format!("HTTP/1.1 {status} What\r\nContent-Length: 0\r\n\r\n").into_bytes();
     assert_eq!(plain(&answer(299)), Progress::PASSED);
