@@ -50,7 +50,7 @@ impl Network {
         let hosts = [&network.client].into_iter().chain(&network.directors).chain(&network.servers);
         for (number, host) in hosts.enumerate() {
             let name = format!("port{number}");
-            cable(&name, (host, &format!("10.0.0.{}/24", 10 + number)), (&network.switch, ""));
+            cable(&name, (host, &format!("10.0.0.{0}/24 fd00::{0}/64", 10 + number)), (&network.switch, ""));
             network.switch.ip(&format!("link set {name} master br0"));
         }
         network
@@ -58,10 +58,14 @@ impl Network {
 
     /// Makes the servers ready with our own helper.
     fn prepare_servers(&self, interface: &str) {
+        self.prepare_servers_for("10.0.0.100", interface);
+    }
+
+    fn prepare_servers_for(&self, address: &str, interface: &str) {
         for host in &self.servers {
             let output = host.inside(|| {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_director"));
-                command.args(["--real-server", "10.0.0.100", "--interface", interface]).output().unwrap()
+                command.args(["--real-server", address, "--interface", interface]).output().unwrap()
             });
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
@@ -156,7 +160,7 @@ struct Web {
 
 impl Web {
     fn on(host: &Host, body: &'static str) -> Self {
-        let listener = host.inside(|| TcpListener::bind("0.0.0.0:80").unwrap());
+        let listener = host.inside(|| TcpListener::bind("[::]:80").unwrap());
         listener.set_nonblocking(true).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -194,7 +198,11 @@ fn answer(mut connection: TcpStream, body: &str) {
 
 /// The body that the client gets from the virtual address.
 fn get(client: &Host) -> std::io::Result<String> {
-    let server: SocketAddr = VIP.parse().unwrap();
+    get_from(client, VIP)
+}
+
+fn get_from(client: &Host, server: &str) -> std::io::Result<String> {
+    let server: SocketAddr = server.parse().unwrap();
     client.inside(|| {
         let mut connection = TcpStream::connect_timeout(&server, Duration::from_secs(2))?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -207,9 +215,13 @@ fn get(client: &Host) -> std::io::Result<String> {
 
 /// How often each body came in `count` requests.
 fn bodies(client: &Host, count: usize) -> BTreeMap<String, usize> {
+    bodies_from(client, VIP, count)
+}
+
+fn bodies_from(client: &Host, server: &str, count: usize) -> BTreeMap<String, usize> {
     let mut bodies = BTreeMap::new();
     for _ in 0..count {
-        *bodies.entry(get(client).unwrap()).or_default() += 1;
+        *bodies.entry(get_from(client, server).unwrap()).or_default() += 1;
     }
     bodies
 }
@@ -401,6 +413,46 @@ fn servers_behind_every_kind_of_tunnel_are_made_ready_by_the_helper() {
             let director = Director::spawn(&network.directors[0], &text);
             director.says("-> Active");
             assert_eq!(bodies(&network.client, 6), counts([("one", 3), ("two", 3)]), "{forwarding}");
+        }
+    });
+}
+
+#[test]
+fn a_director_balances_ipv6_and_neither_checks_nor_tunnels_from_the_virtual_address() {
+    on_ipvs(|| {
+        net::run("modprobe", "ip6_tunnel");
+        for (forwarding, interface) in [("direct", "lo"), ("ipip", "through")] {
+            let network = Network::new();
+            if forwarding == "ipip" {
+                for (number, host) in network.servers.iter().enumerate() {
+                    host.ip(&format!("link add through type ip6tnl mode any local fd00::{}", 13 + number));
+                }
+            }
+            network.prepare_servers_for("fd00::100", interface);
+            let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+            let text = format!(
+                r#"
+                [router]
+                interface = "port1"
+                vrid = 51
+                addresses = ["fe80::100", "fd00::100"]
+                [[virtual-server]]
+                name = "web"
+                at = ["fd00::100 80"]
+                forwarding = "{forwarding}"
+                servers = [{{ address = "[fd00::13]:80" }}, {{ address = "[fd00::14]:80" }}]
+                sorry-server = {{ address = "[fd00::15]:80" }}
+                check = {{ http = "/health", every = "{EVERY}ms", timeout = "{TIMEOUT}ms", retries = {RETRIES} }}
+                "#
+            );
+            let director = Director::spawn(&network.directors[0], &text);
+            director.says("-> Active");
+            // The servers hold the address too: asked from it they would answer themselves, and be down by then.
+            let asked_from_it = CHECK_BOUND + Duration::from_millis(2 * TIMEOUT);
+            let down = wait_for(asked_from_it + SLACK, || director.log().contains("does not serve").then_some(()));
+            assert!(down.is_none(), "{forwarding}: {}", director.log());
+            let answers = bodies_from(&network.client, "[fd00::100]:80", 6);
+            assert_eq!(answers, counts([("one", 3), ("two", 3)]), "{forwarding}");
         }
     });
 }

@@ -8,7 +8,8 @@ use super::probe::{Failure, Part, Passed, Verdict, Weight};
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct File {
-    /// Its path. It is read every `delay_loop`; keepalived reads it when it changes.
+    /// Its path. It is read every `delay_loop`, for which a second is not too often; keepalived reads it when it changes, and
+    /// has no `delay_loop` for it.
     pub path: PathBuf,
     /// What its number is multiplied by before it is added to the weight. 0: any number but 0 is a failure.
     pub weight: i32,
