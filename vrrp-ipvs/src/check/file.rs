@@ -13,7 +13,7 @@ pub struct File {
     pub path: PathBuf,
     /// What its number is multiplied by before it is added to the weight. 0: any number but 0 is a failure.
     pub weight: i32,
-    /// The other sign.
+    /// The other sign; with `weight` 0 it is the number 0 alone that is a failure.
     pub reverse: bool,
 }
 
@@ -45,7 +45,7 @@ impl File {
         let factor = i64::from(self.weight);
         let factor = if self.reverse { -factor } else { factor };
         match (factor, value) {
-            (0, 0) => Ok(Passed::default()),
+            (0, value) if (value == 0) != self.reverse => Ok(Passed::default()),
             (0, value) => Err(Failure::Value(value)),
             (factor, value) => match factor.saturating_mul(value) {
                 more if more <= FAULT => Err(Failure::Value(value)),

@@ -333,23 +333,19 @@ impl<K: Kernel> Director<K> {
         let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
             return;
         };
-        let place = server.supervisor.checks().find(|(id, _)| *id == event.check());
-        let real = place.and_then(|(_, (real, _))| config.pool.servers.get(real)).map(|real| real.address);
-        let said =
-            |said: &dyn Fn(String, SocketAddr) -> DirectorEvent| real.map(|real| said(config.name.clone(), real));
-        self.events.extend(match event {
-            CheckEvent::Hindered { reason, .. } => said(&|virtual_server, server| DirectorEvent::CheckHindered {
-                virtual_server,
-                server,
-                reason: reason.clone(),
-            }),
-            CheckEvent::AttemptFailed { reason, .. } => said(&|virtual_server, server| DirectorEvent::AttemptFailed {
-                virtual_server,
-                server,
-                reason: reason.clone(),
-            }),
-            CheckEvent::Up { .. } | CheckEvent::Down { .. } | CheckEvent::Weight { .. } => None,
-        });
+        let place = server.supervisor.place(event.check());
+        if let Some(real) = place.and_then(|(real, _)| config.pool.servers.get(real)) {
+            let (virtual_server, server) = (config.name.clone(), real.address);
+            self.events.extend(match event.clone() {
+                CheckEvent::Hindered { reason, .. } => {
+                    Some(DirectorEvent::CheckHindered { virtual_server, server, reason })
+                }
+                CheckEvent::AttemptFailed { reason, .. } => {
+                    Some(DirectorEvent::AttemptFailed { virtual_server, server, reason })
+                }
+                CheckEvent::Up { .. } | CheckEvent::Down { .. } | CheckEvent::Weight { .. } => None,
+            });
+        }
         let actions = server.supervisor.handle_check(event);
         self.act(index, actions, Some(event));
     }

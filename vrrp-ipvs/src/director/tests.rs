@@ -100,6 +100,16 @@ fn a_server_that_fails_leaves_the_kernel_and_the_sorry_server_takes_over() {
 }
 
 #[test]
+fn an_attempt_that_failed_is_said_of_its_server_and_changes_nothing() {
+    let mut director = started(config());
+    let (before, operations) = (director.status(), director.kernel.operations);
+    let check = director.status().virtual_servers[0].checks[1].check;
+    director.take(&CheckEvent::AttemptFailed { check, reason: Failure::Status(503) });
+    assert_eq!(words(&director.process().unwrap()), ["web: an attempt to reach 10.0.0.2:80 failed: status 503"]);
+    assert_eq!((director.status(), director.kernel.operations), (before, operations));
+}
+
+#[test]
 fn a_lost_quorum_lowers_the_priority() {
     let mut director = started(config());
     let base = vrrp_core::Priority::new(150).unwrap();

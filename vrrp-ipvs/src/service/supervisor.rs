@@ -110,6 +110,11 @@ impl Supervisor {
         self.machine.state()
     }
 
+    /// Whose a check is: its server's number, and its own among that server's.
+    pub(crate) fn place(&self, check: CheckId) -> Option<(usize, usize)> {
+        self.checks.get(&check).copied()
+    }
+
     /// Its checks, each with its server's number and its own among that server's.
     pub fn checks(&self) -> impl Iterator<Item = (CheckId, (usize, usize))> + '_ {
         self.checks.iter().map(|(id, place)| (*id, *place))

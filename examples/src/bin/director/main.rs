@@ -188,6 +188,7 @@ fn log_director(event: &DirectorEvent) {
     match event {
         DirectorEvent::Refused { .. } => tracing::error!("{event}"),
         DirectorEvent::ServerDown { .. }
+        | DirectorEvent::AttemptFailed { .. }
         | DirectorEvent::CheckHindered { .. }
         | DirectorEvent::QuorumDown { .. }
         | DirectorEvent::SorryIn { .. } => tracing::warn!("{event}"),
