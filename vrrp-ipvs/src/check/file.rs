@@ -8,8 +8,8 @@ use super::probe::{Failure, Part, Passed, Verdict, Weight};
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct File {
-    /// Its path. It is read every `delay_loop`, for which a second is not too often; keepalived reads it when it changes, and
-    /// has no `delay_loop` for it.
+    /// Its path. It is read when it has changed, as keepalived does, and every `delay_loop`, which finds out what the kernel
+    /// tells nobody of (inotify): that a file is there again, or was written by somebody who does not close it.
     pub path: PathBuf,
     /// What its number is multiplied by before it is added to the weight. 0: any number but 0 is a failure.
     pub weight: i32,

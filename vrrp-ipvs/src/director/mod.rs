@@ -50,7 +50,6 @@ mod reconfigure;
 mod timer;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use vrrp_core::track::{Impact, Tracked};

@@ -468,6 +468,47 @@ fn a_file_says_weight_and_fault() {
 }
 
 #[test]
+fn a_file_that_has_changed_is_read_at_once_also_if_it_is_another_one() {
+    let folder = folder("changed");
+    let path = folder.join("value");
+    fs::write(&path, "1").unwrap();
+    let mut driver = Driver::new().unwrap();
+    let file = || Probe::File(File { path: path.clone(), weight: 1, reverse: false });
+    // Longer than the test takes.
+    let schedule = Schedule { delay_loop: Duration::from_secs(3600), ..quick() };
+    let add = |driver: &mut Driver| driver.add(Check { schedule, ..check(anywhere(), file()) }).unwrap();
+    let (first, second) = (add(&mut driver), add(&mut driver));
+    let says = |driver: &mut Driver, more: i64, of: &[CheckId]| {
+        let mut left: Vec<CheckId> = of.to_vec();
+        run_until(driver, |_, events| {
+            let weight = Some(Weight::More(more));
+            left.retain(|id| {
+                !events.contains(&CheckEvent::Weight { check: *id, weight })
+                    && !events.contains(&CheckEvent::Up { check: *id, weight })
+            });
+            left.is_empty()
+        });
+    };
+    says(&mut driver, 1, &[first, second]);
+    fs::write(&path, "2").unwrap();
+    says(&mut driver, 2, &[first, second]);
+    // Replaced, twice, as careful writers do.
+    for value in 3..5 {
+        let new = folder.join("new");
+        fs::write(&new, value.to_string()).unwrap();
+        fs::rename(&new, &path).unwrap();
+        says(&mut driver, value, &[first, second]);
+    }
+    // The other one still reads it.
+    driver.remove(first).unwrap();
+    fs::write(&path, "5").unwrap();
+    says(&mut driver, 5, &[second]);
+    fs::remove_file(&path).unwrap();
+    run_until(&mut driver, |_, events| matches!(events[..], [.., CheckEvent::Down { .. }]));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_pipe_in_a_file_s_place_does_not_hold_the_driver_up() {
     let folder = folder("fifo");
     let path = folder.join("pipe");

@@ -208,6 +208,8 @@ impl Managed {
         }
         let opened = match &self.prepared {
             Prepared::File(file) => {
+                // Before it is read: what changes after that is told.
+                shared.files.watch(&shared.epoll, id, &file.path);
                 let verdict = match read_file(&file.path) {
                     Ok(content) => file.judge(&content),
                     Err(error) => Err(Failure::File(error.to_string())),
