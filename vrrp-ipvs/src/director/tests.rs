@@ -434,7 +434,7 @@ fn left_behind(id: ServiceId) -> crate::model::VirtualServer {
     crate::model::VirtualServer {
         service: crate::model::Service::new(id).with_persistence(lasting),
         destinations: vec![crate::model::Destination::new(
-            "10.0.0.9:0".parse::<std::net::SocketAddr>().unwrap().into(),
+            "10.0.0.9:0".parse::<SocketAddr>().unwrap().into(),
         )],
     }
 }
