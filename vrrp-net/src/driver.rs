@@ -400,6 +400,16 @@ impl Driver {
         self.give(id, Event::HandOver(after))
     }
 
+    /// Has a virtual router take part in the election again after it left it with [`After::Leave`]; while it still hands
+    /// over, that no longer ends in leaving. Otherwise it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the timer cannot be set.
+    pub fn rejoin(&mut self, id: RouterId) -> Result<(), Error> {
+        self.start(sys::boottime_now(), id);
+        self.finish_turn()
+    }
+
     /// Hands over the addresses of all virtual routers and leaves the election: for a graceful stop. Go on calling
     /// [`process`](Self::process) until [`is_idle`](Self::is_idle), then [`shutdown`](Self::shutdown).
     ///
