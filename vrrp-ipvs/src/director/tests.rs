@@ -433,9 +433,7 @@ fn left_behind(id: ServiceId) -> crate::model::VirtualServer {
     let lasting = crate::model::Persistence { timeout_seconds: 60, granularity: Default::default() };
     crate::model::VirtualServer {
         service: crate::model::Service::new(id).with_persistence(lasting),
-        destinations: vec![crate::model::Destination::new(
-            "10.0.0.9:0".parse::<SocketAddr>().unwrap().into(),
-        )],
+        destinations: vec![crate::model::Destination::new("10.0.0.9:0".parse::<SocketAddr>().unwrap().into())],
     }
 }
 
