@@ -45,6 +45,13 @@ use crate::{Descriptors, LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, d
 /// The mark on the addresses that this crate installs (`IFA_PROTO`): VRRP's IP protocol number.
 pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
 
+/// The mark on the routes and rules that this crate installs (`rtm_protocol`, `FRA_PROTOCOL`): the same number, which no
+/// program of linux/rtnetlink.h has. keepalived's is 18.
+pub const PATH_MARK: u8 = ADDRESS_MARK;
+
+/// The mark on the addresses that stay whatever the roles are (`IFA_PROTO`): another one, since they can be advertised from.
+pub const STATIC_MARK: u8 = ADDRESS_MARK + 1;
+
 /// Epoll tokens.
 const TIMER: u64 = 0;
 const MONITOR: u64 = 1;

@@ -112,11 +112,14 @@ mod watch;
 
 #[cfg(feature = "tokio")]
 pub use crate::tokio::AsyncDriver;
-pub use config::{Address, Announcements, RouterConfig, VirtualMac};
+pub use config::{
+    Address, Announcements, Hop, Prefix, PrefixError, RouteError, RouteKind, RouteParameter, RouteProblem,
+    RouterConfig, RouterPreference, RuleAction, RuleError, RuleProblem, Statics, VirtualMac, VirtualRoute, VirtualRule,
+};
 pub use descriptors::Descriptors;
 pub use driver::{
-    ADDRESS_MARK, AddressStatus, Driver, DriverEvent, DriverStatus, LastAdvert, LastTransition, RouterCounters,
-    RouterStatus,
+    ADDRESS_MARK, AddressStatus, Driver, DriverEvent, DriverStatus, LastAdvert, LastTransition, PATH_MARK,
+    RouterCounters, RouterStatus, STATIC_MARK,
 };
 pub use error::{Capability, Error};
 pub use guardian::Guardian;
