@@ -9,6 +9,7 @@ mod guard;
 mod links;
 mod managed;
 mod memberships;
+mod paths;
 mod receive;
 mod reconfigure;
 mod reservation;
@@ -31,10 +32,14 @@ use self::announce::{Announcing, Unannounced};
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
+use self::paths::StaticPaths;
 use self::receive::Intake;
 use self::reconfigure::router_config;
-pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
+pub use self::status::{
+    AddressStatus, DriverStatus, LastAdvert, LastTransition, PathStatus, RouterCounters, RouterStatus,
+};
 use self::transmit::Outbox;
+use crate::config::check_paths;
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
 use crate::netlink::{DropTable, Monitor, Netlink};
@@ -117,6 +122,13 @@ pub struct Driver {
     settings: Settings,
     /// What comes in for addresses that are not accepted is dropped there.
     drop_table: Option<DropTable>,
+    /// What stays whatever the roles are.
+    statics: StaticPaths,
+    /// The names of interfaces and whether they are up, as far as was heard.
+    path_links: BTreeMap<IfIndex, (String, bool)>,
+    /// Whether routes and rules are watched that are to be on this host.
+    watches_routes: bool,
+    watches_rules: bool,
     /// Interfaces on which the kernel does not delete addresses together.
     kept_apart: BTreeSet<IfIndex>,
     /// What virtual routers track of this host.
@@ -197,6 +209,10 @@ impl Driver {
             virtual_macs: None,
             settings: Settings::new(),
             drop_table: None,
+            statics: StaticPaths::default(),
+            path_links: BTreeMap::new(),
+            watches_routes: false,
+            watches_rules: false,
             kept_apart: BTreeSet::new(),
             view: HostView::new(),
             membership_refresh: Some(memberships::REFRESH),
@@ -216,10 +232,12 @@ impl Driver {
     /// [`DriverEvent::RunByAnother`]. With a virtual MAC address it cannot wait: that is [`Error::RunByAnother`].
     ///
     /// # Errors
-    /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`] and what opening
+    /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`], [`Error::Route`],
+    /// [`Error::Rule`] and what opening
     /// sockets can give; nothing is left behind.
     pub fn add(&mut self, config: RouterConfig) -> Result<RouterId, Error> {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
+        check_paths(&config.routes, &config.rules)?;
         let now = sys::boottime_now();
         let reservation = if config.virtual_mac.is_some() { reservation::reserve(&config)? } else { None };
         let id = match self.register(now, &config, params) {
@@ -234,7 +252,8 @@ impl Driver {
         };
         let token = self.managed.get(&id).map(|managed| managed.interface).unwrap_or_default();
         self.update_primary_address(now, token, id);
-        if let Err(error) = self.join_group(id).and_then(|()| self.follow_sources(id)) {
+        if let Err(error) = self.join_group(id).and_then(|()| self.follow_sources(id)).and_then(|()| self.watch_paths())
+        {
             self.remove(id)?;
             return Err(error);
         }
@@ -427,7 +446,7 @@ impl Driver {
             Some(State::Backup(_) | State::Claimant(_) | State::Active(_)) => false,
             None => true,
         };
-        self.busy.is_empty() && self.router.ids().all(is_out)
+        !self.has_todo() && self.router.ids().all(is_out)
     }
 
     fn give(&mut self, id: RouterId, event: Event) -> Result<(), Error> {
@@ -511,15 +530,20 @@ impl Driver {
     /// As [`finish_turn`](Self::finish_turn), until nothing is left to ask of the kernel.
     fn finish_all(&mut self) -> Result<(), Error> {
         self.finish_turn()?;
-        while !self.busy.is_empty() {
+        while self.has_todo() {
             self.finish_turn()?;
         }
         Ok(())
     }
 
+    /// Whether the kernel has still to be asked for something.
+    fn has_todo(&self) -> bool {
+        !self.busy.is_empty() || !self.statics.todo.is_empty()
+    }
+
     /// Sets the timer. One that goes off too early costs less than to set it again with each advertisement heard.
     fn arm(&mut self, now: Instant) -> Result<(), Error> {
-        let at_once = (!self.busy.is_empty()).then_some(now);
+        let at_once = self.has_todo().then_some(now);
         let chore = self.chores.first().map(|(at, _)| *at);
         let others = [chore, at_once, self.next_announcement(now), self.intake.next_look()];
         let next = others.into_iter().chain([self.router.poll_timeout()]).flatten().min();
@@ -554,6 +578,7 @@ impl Driver {
                 Chore::LinkUp(token) => self.link_is_up(now, token),
                 Chore::Attach(token) => self.attach_again(now, token),
                 Chore::Rejoin(token) => self.rejoin_next(now, token),
+                Chore::CheckPaths => self.retry_paths(now),
                 // The addresses of that time are gone.
                 Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
             }
@@ -570,6 +595,8 @@ impl Driver {
             self.router.handle_event(now, *id, Event::Shutdown);
         }
         let result = self.finish_all();
+        self.remove_statics();
+        let result = result.and(self.finish_all());
         self.release_settings();
         result
     }
