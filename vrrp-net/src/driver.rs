@@ -126,6 +126,8 @@ pub struct Driver {
     statics: StaticPaths,
     /// The names of interfaces and whether they are up, as far as was heard.
     path_links: BTreeMap<IfIndex, (String, bool)>,
+    /// When they are tried again that could not be added.
+    paths_due: Option<Instant>,
     /// Whether routes and rules are watched that are to be on this host.
     watches_routes: bool,
     watches_rules: bool,
@@ -211,6 +213,7 @@ impl Driver {
             drop_table: None,
             statics: StaticPaths::default(),
             path_links: BTreeMap::new(),
+            paths_due: None,
             watches_routes: false,
             watches_rules: false,
             kept_apart: BTreeSet::new(),

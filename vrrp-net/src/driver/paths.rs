@@ -160,8 +160,8 @@ impl PathTodo {
     }
 }
 
-/// The numbers of interfaces that were asked for in one turn.
-pub(super) type Names = BTreeMap<String, Option<IfIndex>>;
+/// The numbers of interfaces that were asked for in one turn; of one that there is not, which there are.
+pub(super) type Names = BTreeMap<String, Result<IfIndex, Vec<String>>>;
 
 impl Driver {
     /// Has these on this host as long as the driver lives, whatever the roles are, in place of those that it was given
@@ -257,15 +257,24 @@ impl Driver {
                 interfaces.push(None);
                 continue;
             };
-            let known = names.get(name).copied().unwrap_or_else(|| {
-                self.interfaces.values().find(|interface| interface.name == name).and_then(Interface::index)
-            });
-            let index = match known {
-                Some(index) => index,
-                None => self.netlink.link_by_name(name)?.index,
+            let index = match names.get(name) {
+                Some(known) => known.clone(),
+                None => {
+                    let own = self.interfaces.values().find(|interface| interface.name == name);
+                    let found = match own.and_then(Interface::index) {
+                        Some(index) => Ok(index),
+                        None => match self.netlink.link_by_name(name) {
+                            Ok(link) => Ok(link.index),
+                            Err(Error::UnknownInterface { have, .. }) => Err(have),
+                            Err(error) => return Err(error),
+                        },
+                    };
+                    names.insert(name.to_owned(), found.clone());
+                    found
+                }
             };
-            names.insert(name.to_owned(), Some(index));
-            interfaces.push(Some(index));
+            let unknown = |have| Error::UnknownInterface { wanted: format!("{name:?}"), have };
+            interfaces.push(Some(index.map_err(unknown)?));
         }
         Ok(PathRequest { path: Arc::clone(path), interfaces })
     }
@@ -284,7 +293,15 @@ impl Driver {
                 // Nothing of it can be on an interface that is not there.
                 None => self.resolve(&todo.path, names).ok(),
             };
-            return Ok(request.filter(|_| !shared).map(HostChange::Remove).into_iter().collect());
+            let request = request.filter(|_| !shared);
+            if request.is_none()
+                && !self.has_paths_again(owner, &todo.path)
+                && let Some(item) = self.paths_mut(owner).and_then(|paths| paths.item(&todo.path))
+            {
+                // It is another one's now, or went with its interface.
+                item.is_there = false;
+            }
+            return Ok(request.map(HostChange::Remove).into_iter().collect());
         }
         if !self.has_paths(owner) || self.paths_mut(owner).is_none_or(|paths| paths.item(&todo.path).is_none()) {
             return Ok(Vec::new());
@@ -350,7 +367,7 @@ impl Driver {
             (purpose, Ok(outcome), Some(item)) => {
                 item.is_there = true;
                 item.told = false;
-                item.foreign |= foreign;
+                item.foreign = outcome == Outcome::WasSo && (item.foreign || foreign);
                 if (purpose, outcome) == (PathPurpose::Restore, Outcome::Done) {
                     self.restored(now, owner, &todo.path);
                 }
@@ -412,13 +429,15 @@ impl Driver {
     }
 
     fn check_paths_at(&mut self, at: Instant) {
-        if !self.chores.iter().any(|(due, chore)| *chore == Chore::CheckPaths && *due <= at) {
+        if self.paths_due.is_none_or(|due| at < due) {
+            self.paths_due = Some(at);
             self.chores.insert((at, Chore::CheckPaths));
         }
     }
 
     /// What could not be added is tried again.
     pub(super) fn retry_paths(&mut self, now: Instant) {
+        self.paths_due = None;
         for paths in self.active_paths() {
             paths.suspect(PathPurpose::Return, |item| !item.is_there);
         }

@@ -266,6 +266,10 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
             }
         }
         "clean-up" => println!("removed: {:?}", thread.with(|driver| driver.remove_leftovers()).unwrap().unwrap()),
+        "remove-second" => {
+            let second = routers.get(1).copied().unwrap();
+            thread.with(move |driver| driver.remove(second)).unwrap().unwrap();
+        }
         "statics" => {
             let statics = super::paths::statics(words);
             thread.with(move |driver| driver.set_statics(statics)).unwrap().unwrap();

@@ -394,6 +394,29 @@ fn a_route_that_the_kernel_refuses_is_no_fault_and_is_there_once_it_can_be() {
 }
 
 #[test]
+fn a_route_that_one_gave_up_to_another_is_its_own_again_later() {
+    let Some(net) = Pair::new() else { return };
+    let route = "route=198.51.100.0/24,via,192.0.2.254";
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    a.tell(&format!("add 192.0.2.101 vrid=51 interval=10 preempt=never {route}"));
+    a.tell(&format!("add 192.0.2.102 vrid=52 interval=10 {route}"));
+    assert!(a.says("-> Active", 2), "{:#?}", a.lines());
+    b.tell("add 192.0.2.101 vrid=51 interval=10 preempt=never");
+    b.expect("Initialize -> Backup");
+    a.tell("hand-over");
+    b.expect("-> Active");
+    assert!(comes_to_have(&net.a, &["198.51.100.0/24"]), "the other one's");
+    // Now it is nobody's.
+    a.tell("remove-second");
+    assert!(has_none(&net.a));
+    b.stop();
+    assert!(a.says("-> Active", 3), "{:#?}", a.lines());
+    assert!(comes_to_have(&net.a, &["198.51.100.0/24"]), "{:#?}", a.lines());
+    a.stop();
+    assert!(has_none(&net.a));
+}
+
+#[test]
 fn a_route_that_two_virtual_routers_have_stays_until_the_last_one_leaves() {
     let Some(net) = Pair::new() else { return };
     let mut a = Agent::start(&net.a);
