@@ -105,6 +105,18 @@ impl Address {
         }
     }
 
+    /// What to ask of the kernel for one that stays whatever the roles are.
+    pub(crate) fn lasting_request(&self, interface: IfIndex) -> AddressRequest {
+        AddressRequest {
+            scope: self.scope,
+            label: self.label,
+            broadcast: self.broadcast,
+            metric: self.metric,
+            prefix_route: self.prefix_route.unwrap_or(true),
+            ..AddressRequest::new(interface, self.address)
+        }
+    }
+
     /// The address with its prefix length, as configured.
     ///
     /// A link-local one of 128 bits on an interface with a virtual MAC address is installed with 64, unless
