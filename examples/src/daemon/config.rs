@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use vrrp_net::RouterConfig;
 use vrrp_net::vrrp_core::track::{Impact, Tracked};
+use vrrp_net::vrrp_core::{Interval, Params, Priority, Version};
 
 /// Everything that a daemon runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -404,15 +405,13 @@ impl fmt::Display for Command {
     }
 }
 
-/// A user to run programs as.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A user to run programs as: with this one group, and no other that it may be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// Its number.
     pub uid: u32,
     /// The number of its group.
     pub gid: u32,
-    /// The other groups that it is in.
-    pub supplementary: Vec<u32>,
 }
 
 /// Virtual servers, and what is run when they change.
@@ -497,6 +496,13 @@ pub enum About {
     Routers,
     /// Virtual and real servers (`lvs_notify_fifo`).
     Servers,
+}
+
+/// When an Active that never heard another one calls an election, where Backups do not preempt: twice its
+/// Active_Down_Interval. What daemons give to [`RouterConfig::with_settle`], so that a cold start of all hosts ends with the
+/// highest priority.
+pub fn settle_time(version: Version, priority: Priority, interval: Interval) -> Duration {
+    Params::new(version).with_priority(priority).active_down_interval(interval).saturating_mul(2)
 }
 
 /// A configuration that makes no sense.
@@ -637,7 +643,6 @@ mod tests {
 
     #[test]
     fn reverse_changes_the_sign_of_a_weight_as_in_keepalived() {
-        use vrrp_net::vrrp_core::Priority;
         use vrrp_net::vrrp_core::track::assess;
         let priority = |weight, reverse, up| {
             let tracked = Effect::weight(weight, reverse).tracked(up);
