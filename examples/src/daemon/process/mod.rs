@@ -87,7 +87,7 @@ struct Job {
 
 #[derive(Debug)]
 enum Doer {
-    Program { child: Child, pidfd: OwnedFd, output: Option<Output> },
+    Program { child: Child, pidfd: OwnedFd, output: Output },
     Probe(Probe),
 }
 
@@ -102,7 +102,8 @@ enum Stage {
 
 #[derive(Debug)]
 struct Output {
-    pipe: OwnedFd,
+    /// `None`: nobody will write any more.
+    pipe: Option<OwnedFd>,
     kept: Vec<u8>,
     read: usize,
     /// It floods: when to read on.
@@ -148,7 +149,7 @@ impl Runner {
                     }
                     None => spawn::spawn(program, arguments, more, user, self.security).map(|started| {
                         let spawn::Started { child, pidfd, pipe } = started;
-                        Doer::Program { child, pidfd, output: Some(Output::new(pipe)) }
+                        Doer::Program { child, pidfd, output: Output::new(pipe) }
                     }),
                 }
             }
@@ -177,7 +178,8 @@ impl Runner {
     }
 
     /// Whether nothing runs, and everything was told.
-    pub(super) fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
         self.jobs.is_empty() && self.reports.is_empty()
     }
 
@@ -237,9 +239,10 @@ impl Runner {
         match &job.doer {
             Doer::Program { pidfd, output, .. } => {
                 add(pidfd.as_fd(), end_token(id)).context("cannot watch a program")?;
-                output.as_ref().map_or(Ok(()), |output| {
-                    add(output.pipe.as_fd(), output_token(id)).context("cannot read from a program")
-                })
+                output
+                    .pipe
+                    .as_ref()
+                    .map_or(Ok(()), |pipe| add(pipe.as_fd(), output_token(id)).context("cannot read from a program"))
             }
             Doer::Probe(probe) => add(probe.as_fd(), end_token(id)).context("cannot watch a connection"),
         }
@@ -248,21 +251,23 @@ impl Runner {
     /// There is output, or it has ended.
     fn read(&mut self, id: JobId) {
         let Some(Job { doer: Doer::Program { output, .. }, .. }) = self.jobs.get_mut(&id) else { return };
-        let Some(reader) = output else { return };
-        let Ok(piece) = read_piece(&reader.pipe) else { return };
+        let Some(pipe) = &output.pipe else { return };
+        let Ok(piece) = read_piece(pipe) else { return };
         if piece.is_empty() {
-            *output = None;
+            (output.pipe, output.resume) = (None, None);
             return;
         }
-        reader.take(&piece);
-        if reader.read < FAST {
+        output.take(&piece);
+        if output.read < FAST {
             return;
         }
         // A flood: nobody waits for it, but it must not keep us from our work either.
-        if reader.resume.is_none() {
-            let _ = epoll::delete(&self.epoll, &reader.pipe);
+        if output.resume.is_none()
+            && let Some(pipe) = &output.pipe
+        {
+            let _ = epoll::delete(&self.epoll, pipe);
         }
-        reader.resume = Some(Instant::now() + SLOWLY);
+        output.resume = Some(Instant::now() + SLOWLY);
     }
 
     /// The kernel says that it has ended.
@@ -287,29 +292,24 @@ impl Runner {
                     },
                     Err(error) => Some(format!("cannot be waited for: {error}")),
                 };
-                let mut kept = String::new();
-                if let Some(mut output) = output.take() {
-                    let mut open = true;
-                    while output.read < FAST {
-                        match read_piece(&output.pipe) {
-                            Ok(piece) if piece.is_empty() => {
-                                open = false;
-                                break;
-                            }
-                            Ok(piece) => output.take(&piece),
-                            Err(_) => break,
-                        }
+                while output.read < FAST
+                    && let Some(pipe) = &output.pipe
+                {
+                    match read_piece(pipe) {
+                        Ok(piece) if piece.is_empty() => output.pipe = None,
+                        Ok(piece) => output.take(&piece),
+                        Err(_) => break,
                     }
-                    kept = String::from_utf8_lossy(&output.kept).trim_end().to_owned();
-                    if open {
-                        if output.resume.is_none() {
-                            let _ = epoll::delete(&self.epoll, &output.pipe);
-                        }
-                        // Somebody that it has left behind may write on, and must not be ended by that.
-                        self.orphans.push_back(output.pipe);
-                        if self.orphans.len() > MOST_ORPHANS {
-                            self.orphans.pop_front();
-                        }
+                }
+                let kept = String::from_utf8_lossy(&output.kept).trim_end().to_owned();
+                if let Some(pipe) = output.pipe.take() {
+                    if output.resume.is_none() {
+                        let _ = epoll::delete(&self.epoll, &pipe);
+                    }
+                    // Somebody that it has left behind may write on, and must not be ended by that.
+                    self.orphans.push_back(pipe);
+                    if self.orphans.len() > MOST_ORPHANS {
+                        self.orphans.pop_front();
                     }
                 }
                 (failure, kept)
@@ -365,15 +365,15 @@ impl Drop for Runner {
 impl Job {
     fn resume(&self) -> Option<Instant> {
         match &self.doer {
-            Doer::Program { output: Some(output), .. } => output.resume,
-            Doer::Program { output: None, .. } | Doer::Probe(_) => None,
+            Doer::Program { output, .. } => output.resume,
+            Doer::Probe(_) => None,
         }
     }
 }
 
 impl Output {
     const fn new(pipe: OwnedFd) -> Self {
-        Self { pipe, kept: Vec::new(), read: 0, resume: None }
+        Self { pipe: Some(pipe), kept: Vec::new(), read: 0, resume: None }
     }
 
     fn take(&mut self, piece: &[u8]) {

@@ -16,7 +16,11 @@ static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
 /// A connection that is being made.
 #[derive(Debug)]
-pub(super) struct Probe(UnixStream);
+pub(super) struct Probe {
+    stream: UnixStream,
+    /// Why it failed, as far as that was said.
+    words: Vec<u8>,
+}
 
 /// One that counts.
 struct Place;
@@ -43,15 +47,15 @@ impl Probe {
             let _ = theirs.write_all(words.as_bytes());
         };
         std::thread::Builder::new().name("vrrp-connect".to_owned()).spawn(connect).context("cannot start a thread")?;
-        Ok(Self(ours))
+        Ok(Self { stream: ours, words: Vec::new() })
     }
 
     /// `None` while it is under way; then why it failed, or that it did not.
     pub(super) fn result(&mut self) -> Option<Option<String>> {
-        let mut words = Vec::new();
-        match self.0.read_to_end(&mut words) {
-            Ok(0) => Some(None),
-            Ok(_) => Some(Some(String::from_utf8_lossy(&words).into_owned())),
+        // What was read before it would block is kept.
+        match self.stream.read_to_end(&mut self.words) {
+            Ok(_) if self.words.is_empty() => Some(None),
+            Ok(_) => Some(Some(String::from_utf8_lossy(&self.words).into_owned())),
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Err(error) => Some(Some(error.to_string())),
         }
@@ -60,7 +64,7 @@ impl Probe {
 
 impl AsFd for Probe {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.stream.as_fd()
     }
 }
 
