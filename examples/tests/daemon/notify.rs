@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use vrrp_net::lab::Process;
-use vrrp_net::vrrp_core::VirtualAddr;
 
 use crate::checks::{Programs, configuration};
 use crate::common::{Log, PATIENCE, wait_until};
@@ -121,21 +120,22 @@ fn mail_server(listener: std::net::TcpListener) -> Arc<Mutex<Vec<String>>> {
 fn changes_are_mailed_and_a_server_that_is_down_delays_nothing_and_is_named_once() {
     let Some(net) = Network::new() else { return };
     let programs = Programs::new();
-    // Nobody is there at first: the address is this host's own.
-    let own: VirtualAddr = "192.0.2.1/32".parse().expect("an address");
     let marker = programs.file("broken");
     let check = programs.shell("check", &format!("test ! -e {}", marker.display()));
     let before = format!(
-        "name = \"lb1\"\nmail = {{ server = \"{}\", port = 2525, helo = \"lb1.test\", from = \"vrrp@test\", to = [\"a@test\", \"b@test\"], timeout = \"5s\" }}\n[script.chk]\ncommand = \"{check}\"\ninterval = \"50ms\"",
-        own.address()
+        "name = \"lb1\"\nmail = {{ server = \"192.0.2.1\", port = 2525, helo = \"lb1.test\", from = \"vrrp@test\", to = [\"a@test\", \"b@test\"], timeout = \"5s\" }}\n[script.chk]\ncommand = \"{check}\"\ninterval = \"50ms\""
     );
+    // Nobody listens at first: the address is this host's own.
     let a = programs.start(&net.a, 150, "name = \"VI_1\"\nmail = true\ntrack-scripts = [\"chk\"]", &before);
     assert!(net.a.gets_vip(PATIENCE), "{:#?}", a.log().lines());
     assert!(a.log().wait_for(PATIENCE, "cannot mail"), "{:#?}", a.log().lines());
 
-    let listener =
-        net.a.host.run(|| std::net::TcpListener::bind("0.0.0.0:2525")).expect("in the host").expect("a port");
-    let said = mail_server(listener);
+    let family = i32::from(rustix::net::AddressFamily::INET.as_raw());
+    let kind = i32::try_from(rustix::net::SocketType::STREAM.as_raw()).expect("a kind");
+    let socket = net.a.host.socket(family, kind, 0).expect("a socket");
+    rustix::net::bind(&socket, &std::net::SocketAddr::from(([0, 0, 0, 0], 2525))).expect("a port");
+    rustix::net::listen(&socket, 8).expect("a port");
+    let said = mail_server(socket.into());
     std::fs::write(&marker, "").expect("a file");
     let has = |text: &str| said.lock().expect("a lock").iter().any(|line| line.contains(text));
     assert!(wait_until(PATIENCE, || has("Entering FAULT state")), "{:#?}", a.log().lines());
