@@ -8,7 +8,7 @@ use anyhow::Context;
 use vrrp_ipvs::Ipvs;
 use vrrp_ipvs::director::Director;
 use vrrp_net::vrrp_core::track::Tracked;
-use vrrp_net::vrrp_core::{After, Fault, GroupId, Priority, Role, RouterId, State};
+use vrrp_net::vrrp_core::{After, GroupId, Priority, Role, RouterId, State};
 use vrrp_net::{Driver, DriverEvent, Guardian};
 
 use super::config::{Command, Config, Router, Track};
@@ -218,12 +218,14 @@ impl Engine {
         log::driver(&router.map(label).unwrap_or_default(), event);
         match (event, name) {
             (DriverEvent::Transition { transition, .. }, Some(name)) => {
-                self.tell_transition(&name, transition);
+                // What it is for as long as a check has not said how things are is no news.
+                if !self.routers.get(&name).is_some_and(|running| running.pending) {
+                    self.tell_transition(&name, transition);
+                }
                 self.follow_roles()?;
             }
-            (DriverEvent::Waiting { faults, .. }, Some(name)) => {
-                let pending = self.routers.get(&name).is_some_and(|running| running.pending);
-                if !(pending && faults.without(Fault::Tracking).is_empty()) {
+            (DriverEvent::Waiting { .. }, Some(name)) => {
+                if !self.routers.get(&name).is_some_and(|running| running.pending) {
                     self.tell(&name, Told::Fault);
                 }
             }
@@ -267,22 +269,29 @@ impl Engine {
         }
         let pending = self.watch.is_pending(&tracks);
         let Some(running) = self.routers.get_mut(name) else { return Ok(()) };
-        let settled = std::mem::replace(&mut running.pending, pending) && !pending;
+        let settled = running.pending && !pending;
         if running.tracked != tracked {
             running.tracked.clone_from(&tracked);
             let id = running.id;
             self.driver.set_tracked(id, tracked)?;
         }
-        if settled && self.is_faulty(name) {
-            // It was not said while it could have been otherwise.
-            self.tell(name, Told::Fault);
+        if settled {
+            // Nothing was said while it could have been otherwise.
+            for event in self.driver.process()? {
+                self.take(&event)?;
+            }
+            if let Some(running) = self.routers.get_mut(name) {
+                running.pending = false;
+            }
+            let state = self.routers.get(name).and_then(|running| self.driver.router().state(running.id));
+            match state {
+                Some(State::Active(_)) => self.tell(name, Told::Active),
+                Some(State::Backup(_)) => self.tell(name, Told::Backup),
+                Some(State::Initialize(_)) => self.tell(name, Told::Fault),
+                Some(State::Claimant(_)) | None => {}
+            }
         }
         Ok(())
-    }
-
-    fn is_faulty(&self, name: &str) -> bool {
-        let state = self.routers.get(name).and_then(|running| self.driver.router().state(running.id));
-        matches!(state, Some(State::Initialize(_))) && state.is_some_and(|state| !state.faults().is_empty())
     }
 
     pub(super) fn effective_priority(&self, id: RouterId) -> u8 {

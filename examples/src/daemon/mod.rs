@@ -72,6 +72,7 @@ pub fn run<'a>(
     let signals = Signals::catch()?;
     // Nothing of what this process may do is for the programs that it runs; root's rights are root's.
     let _ = rustix::thread::clear_ambient_capability_set();
+    vrrp_net::Descriptors::close_all_on_exec();
     let mut manager = Manager::from_environment();
     let mut engine = Engine::start(config)?;
     let mut attached = attach(engine.config())?;

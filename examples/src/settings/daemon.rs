@@ -1,6 +1,6 @@
 //! A daemon's file: virtual routers, what they track, and who is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -263,9 +263,23 @@ impl File {
             let script = fifo.script.as_ref().map(|script| script.command(user)).transpose()?;
             anyhow::Ok(config::Fifo { path: fifo.path.clone(), owner: user, about: About::All, script })
         });
+        let mut routers = routers.collect::<anyhow::Result<Vec<config::Router>>>()?;
+        // Those of both families may have one place, and so one default name.
+        let mut taken: BTreeSet<String> = self.router.iter().filter_map(|router| router.name.clone()).collect();
+        for (router, written) in routers.iter_mut().zip(&self.router) {
+            if written.name.is_some() {
+                continue;
+            }
+            let plain = router.name.clone();
+            let mut number = 1;
+            while !taken.insert(router.name.clone()) {
+                number += 1;
+                router.name = format!("{plain}#{number}");
+            }
+        }
         Ok(Config {
             name: self.name.clone(),
-            routers: routers.collect::<anyhow::Result<_>>()?,
+            routers,
             groups: groups.collect::<anyhow::Result<_>>()?,
             scripts: scripts.collect::<anyhow::Result<_>>()?,
             files: self.file.iter().map(|(name, file)| file.tracked(name)).collect(),

@@ -155,7 +155,7 @@ fn a_check_runs_as_the_user_that_is_named_with_nothing_of_ours() {
     std::fs::set_permissions(&said, std::fs::Permissions::from_mode(0o666)).expect("a file for all");
     let out = said.display();
     let text = format!(
-        "{{ id -u; id -G; grep CapEff /proc/self/status; env; ls /proc/self/fd | wc -l; }} > {out}.new; cat {out}.new > {out}"
+        "{{ id -u; id -G; grep CapEff /proc/self/status; env; ls -l /proc/self/fd | grep -c -e '->'; ls -l /proc/self/fd >&2; }} > {out}.new; cat {out}.new > {out}"
     );
     let check = programs.shell("check", &text);
     std::fs::set_permissions(programs.0.path(), std::fs::Permissions::from_mode(0o777)).expect("a folder for all");
