@@ -1,5 +1,6 @@
 //! What the example programs share: settings from a command line or a file, and the engine of the daemons.
 
+pub mod control;
 pub mod daemon;
 pub mod settings;
 

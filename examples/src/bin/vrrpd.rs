@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let mut read = || config(&arguments);
     let result = read().and_then(|config| {
         let reload = arguments.config.is_some().then(|| Box::new(&mut read) as Reload<'_>);
-        daemon::run(config, reload, |_| Ok(Vec::new()))
+        daemon::run(config, reload)
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,5 +66,6 @@ fn config(arguments: &Arguments) -> anyhow::Result<Config> {
         }
         (None, None) => anyhow::bail!("there is nothing to do: give --config, or --interface, --vrid and --address"),
     };
-    Ok(Config { guardian: !arguments.no_guardian, ..config })
+    let program = concat!("vrrpd ", env!("CARGO_PKG_VERSION")).to_owned();
+    Ok(Config { program, guardian: !arguments.no_guardian, ..config })
 }

@@ -16,6 +16,8 @@ use vrrp_net::vrrp_core::{Interval, Params, Priority, Version};
 /// Everything that a daemon runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The program and its version, where it is asked: `vrrpd 0.1.0`.
+    pub program: String,
     /// This host in mails (`router_id`); empty: its host name.
     pub name: String,
     /// The virtual routers (`vrrp_instance`).
@@ -58,6 +60,7 @@ impl Default for Config {
     /// Nothing to run, with a guardian.
     fn default() -> Self {
         Self {
+            program: String::new(),
             name: String::new(),
             routers: Vec::new(),
             groups: Vec::new(),

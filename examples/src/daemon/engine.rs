@@ -8,7 +8,7 @@ use anyhow::Context;
 use vrrp_ipvs::Ipvs;
 use vrrp_ipvs::director::Director;
 use vrrp_net::vrrp_core::track::Tracked;
-use vrrp_net::vrrp_core::{After, GroupId, Priority, Role, RouterId, State};
+use vrrp_net::vrrp_core::{GroupId, Role, RouterId, State};
 use vrrp_net::{Driver, DriverEvent, Guardian};
 
 use super::config::{Command, Config, Router, Track};
@@ -17,13 +17,13 @@ use super::log;
 use super::mail::Mailer;
 use super::notify::{Notifier, Told};
 use super::process::{Report, Runner};
-use super::status::{GroupStatus, NamedRouter, Request, Status};
 use super::users;
 use super::watch::Watch;
+use crate::control::Control;
 
-/// Everything that a daemon runs. An [`Attachment`](super::Attachment) can [ask](Self::status) it and [tell](Self::command) it.
+/// Everything that a daemon runs.
 #[derive(Debug)]
-pub struct Engine {
+pub(super) struct Engine {
     pub(super) config: Config,
     pub(super) driver: Driver,
     pub(super) director: Option<Director>,
@@ -38,8 +38,9 @@ pub struct Engine {
     pub(super) mailer: Option<Mailer>,
     /// When the virtual routers begin, while they do not.
     begins_at: Option<Instant>,
-    leaving: bool,
-    reload_wanted: bool,
+    pub(super) control: Control,
+    pub(super) began: Instant,
+    pub(super) reload_wanted: bool,
     /// The roles as they were last summed up.
     summed_up: String,
 }
@@ -101,10 +102,12 @@ impl Engine {
             fifos: Vec::new(),
             mailer,
             begins_at,
-            leaving: false,
+            control: Control::default(),
+            began: Instant::now(),
             reload_wanted: false,
             summed_up: String::new(),
         };
+        engine.control = engine.open_control()?;
         // The table first, then the addresses.
         engine.start_director()?;
         for fifo in engine.config.fifos.clone() {
@@ -216,6 +219,7 @@ impl Engine {
         let name = event.router().and_then(|id| self.names.get(&id)).cloned();
         let router = name.as_deref().and_then(|name| self.config.routers.iter().find(|it| it.name == name));
         log::driver(&router.map(label).unwrap_or_default(), event);
+        self.tell_watchers(name.clone(), event);
         match (event, name) {
             (DriverEvent::Transition { transition, .. }, Some(name)) => {
                 // What it is for as long as a check has not said how things are is no news.
@@ -313,7 +317,7 @@ impl Engine {
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let director = self.director.as_ref().map(|director| director.as_fd());
-        [self.driver.as_fd(), self.runner.as_fd()].into_iter().chain(director)
+        [self.driver.as_fd(), self.runner.as_fd()].into_iter().chain(director).chain(self.control.descriptors())
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -321,7 +325,6 @@ impl Engine {
     }
 
     pub(super) fn hand_over_all(&mut self) -> anyhow::Result<()> {
-        self.leaving = true;
         self.begins_at = None;
         Ok(self.driver.hand_over_all()?)
     }
@@ -329,87 +332,6 @@ impl Engine {
     /// Whether all virtual routers have left.
     pub(super) fn is_idle(&self) -> bool {
         self.driver.is_idle()
-    }
-
-    /// What it runs.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// What everything is doing now.
-    pub fn status(&self) -> Status {
-        let routers = self.config.routers.iter().filter_map(|router| {
-            let running = self.routers.get(&router.name)?;
-            let status = self.driver.router_status(running.id)?;
-            Some(NamedRouter { name: router.name.clone(), paused: running.paused, status })
-        });
-        let groups = self.config.groups.iter().map(|group| GroupStatus {
-            name: group.name.clone(),
-            members: group.members.clone(),
-            role: self.group_role(&group.members),
-        });
-        Status {
-            host: super::tell::host(&self.config),
-            leaving: self.leaving,
-            groups: groups.collect(),
-            tracked: self.watch.status(),
-            director: self.director.as_ref().map(Director::status),
-            ..Status::of_driver(self.driver.status(), routers.collect())
-        }
-    }
-
-    fn group_role(&self, members: &[String]) -> Option<Role> {
-        let role = |name: &String| {
-            let state = self.driver.router().state(self.routers.get(name)?.id)?;
-            Some(state.role())
-        };
-        let first = role(members.first()?)?;
-        members.iter().all(|member| role(member) == Some(first)).then_some(first)
-    }
-
-    /// Does what it is told.
-    ///
-    /// # Errors
-    /// There is no such virtual router, or the value is out of its range; in words for whoever has asked.
-    pub fn command(&mut self, request: &Request) -> anyhow::Result<()> {
-        match request {
-            Request::HandOver { router } => {
-                for id in self.named(router.as_deref())? {
-                    self.driver.hand_over(id, After::Stay)?;
-                }
-            }
-            Request::SetPriority { router, priority } => {
-                let priority = Priority::try_from(*priority)?;
-                for id in self.named(Some(router))? {
-                    self.driver.set_priority(id, priority)?;
-                }
-            }
-            Request::Pause { router } => self.pause(router.as_deref(), true)?,
-            Request::Resume { router } => self.pause(router.as_deref(), false)?,
-            Request::Reload => self.reload_wanted = true,
-        }
-        Ok(())
-    }
-
-    fn named(&self, name: Option<&str>) -> anyhow::Result<Vec<RouterId>> {
-        match name {
-            None => Ok(self.routers.values().map(|running| running.id).collect()),
-            Some(name) => {
-                let have = || self.routers.keys().cloned().collect::<Vec<_>>().join(", ");
-                let running = self.routers.get(name);
-                Ok(vec![running.with_context(|| format!("no virtual router {name:?} (have: {})", have()))?.id])
-            }
-        }
-    }
-
-    fn pause(&mut self, name: Option<&str>, pause: bool) -> anyhow::Result<()> {
-        for id in self.named(name)? {
-            self.driver.set_able(id, !pause)?;
-            if let Some(running) = self.names.get(&id).and_then(|name| self.routers.get_mut(name)) {
-                running.paused = pause;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn take_reload(&mut self) -> bool {
@@ -442,7 +364,6 @@ impl Engine {
         for event in self.driver.process()? {
             self.take(&event)?;
         }
-        self.leaving = true;
         let Self { config, driver, director, mut routers, names, mut groups, mut runner, mut notifier, .. } = self;
         let (mut fifos, mailer) = (self.fifos, self.mailer);
         let priorities: BTreeMap<RouterId, u8> = names

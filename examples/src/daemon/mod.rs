@@ -1,7 +1,6 @@
 //! What all daemons share: virtual routers, what they track, who is told of changes, and the loop around it.
 //!
-//! A program makes a [`Config`](config::Config) from whatever its users write, and calls [`run`]. It can [attach](Attachment)
-//! more to the loop: a control socket, metrics.
+//! A program makes a [`Config`](config::Config) from whatever its users write, and calls [`run`].
 //!
 //! | signal | what it does |
 //! |---|---|
@@ -16,19 +15,19 @@ mod files;
 mod log;
 mod mail;
 mod notify;
+mod operate;
 mod process;
 mod processes;
 mod reload;
 mod scripts;
 mod servers;
 mod signals;
-pub mod status;
 mod systemd;
 mod tell;
 pub mod users;
 mod watch;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -36,7 +35,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use self::config::Config;
-pub use self::engine::Engine;
+use self::engine::Engine;
 pub use self::process::find;
 use self::signals::Signals;
 use self::systemd::Manager;
@@ -48,34 +47,17 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
 /// Reads the configuration anew.
 pub type Reload<'r> = Box<dyn FnMut() -> anyhow::Result<Config> + 'r>;
 
-/// Something else in a daemon's loop, with a descriptor that becomes readable when it has something to do.
-pub trait Attachment: AsFd {
-    /// Its descriptor is readable, or its [time](Self::poll_timeout) has come. What goes wrong is its own trouble.
-    fn process(&mut self, engine: &mut Engine);
-
-    /// When it has something to do although its descriptor is not readable.
-    fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-}
-
 /// Runs a configuration until a signal ends it. `reload` reads it anew; `None`: there is nothing that could be read.
-/// `attach` is called once everything runs, and again after each reload, for what else belongs into the loop.
 ///
 /// # Errors
 /// A configuration that makes no sense or cannot be run, or a missing privilege; nothing is left behind.
-pub fn run<'a>(
-    config: Config,
-    mut reload: Option<Reload<'_>>,
-    attach: impl Fn(&Config) -> anyhow::Result<Vec<Box<dyn Attachment + 'a>>>,
-) -> anyhow::Result<()> {
+pub fn run(config: Config, mut reload: Option<Reload<'_>>) -> anyhow::Result<()> {
     let signals = Signals::catch()?;
     // Nothing of what this process may do is for the programs that it runs; root's rights are root's.
     let _ = rustix::thread::clear_ambient_capability_set();
     vrrp_net::Descriptors::close_all_on_exec();
     let mut manager = Manager::from_environment();
     let mut engine = Engine::start(config)?;
-    let mut attached = attach(engine.config())?;
     manager.ready(&engine.summary());
 
     let mut leaving: Option<Instant> = None;
@@ -90,8 +72,8 @@ pub fn run<'a>(
             manager.status(&engine.summary());
         }
         let deadlines = [engine.poll_timeout(), manager.poll_timeout(), leaving];
-        let deadline = deadlines.into_iter().chain(attached.iter().map(|it| it.poll_timeout())).flatten().min();
-        let ready = wait(&engine, &signals, &attached, deadline)?;
+        let deadline = deadlines.into_iter().flatten().min();
+        wait(&engine, &signals, deadline)?;
         let told = signals.take();
         if told.stop {
             tracing::info!("told to end: releasing everything");
@@ -103,21 +85,13 @@ pub fn run<'a>(
             engine.hand_over_all()?;
             leaving = Some(Instant::now() + HAND_OVER_WITHIN);
         }
-        let now = Instant::now();
-        for (attachment, ready) in attached.iter_mut().zip(ready) {
-            if ready || attachment.poll_timeout().is_some_and(|at| at <= now) {
-                attachment.process(&mut engine);
-            }
-        }
+        engine.serve_control()?;
         if (told.reload || engine.take_reload()) && leaving.is_none() {
             manager.reloading();
             match reload.as_mut() {
                 None => tracing::warn!("told to reload, but there is no file: everything was said on the command line"),
                 Some(reload) => match reload().and_then(|config| engine.reload(config)) {
-                    Ok(()) => match attach(engine.config()) {
-                        Ok(fresh) => attached = fresh,
-                        Err(error) => tracing::error!("{error:#}"),
-                    },
+                    Ok(()) => {}
                     Err(error) => tracing::error!("the configuration stays as it is: {error:#}"),
                 },
             }
@@ -127,26 +101,17 @@ pub fn run<'a>(
     if leaving.is_none() {
         manager.stopping("ends");
     }
-    drop(attached);
     engine.stop()
 }
 
-/// Waits until one of them has something to do. Which of the attachments have.
-fn wait(
-    engine: &Engine,
-    signals: &Signals,
-    attached: &[Box<dyn Attachment + '_>],
-    deadline: Option<Instant>,
-) -> anyhow::Result<Vec<bool>> {
-    let own: Vec<BorrowedFd<'_>> = engine.descriptors().chain([signals.as_fd()]).collect();
-    let others = attached.iter().map(|it| it.as_fd());
-    let mut watched: Vec<PollFd<'_>> =
-        own.iter().copied().chain(others).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+/// Waits until there is something to do.
+fn wait(engine: &Engine, signals: &Signals, deadline: Option<Instant>) -> anyhow::Result<()> {
+    let watched = engine.descriptors().chain([signals.as_fd()]);
+    let mut watched: Vec<PollFd<'_>> = watched.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     let patience = deadline.map(|at| at.saturating_duration_since(Instant::now()));
     let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
     match poll(&mut watched, patience.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(error) => return Err(error).context("cannot wait for events"),
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error).context("cannot wait for events"),
     }
-    Ok(watched.iter().skip(own.len()).map(|fd| !fd.revents().is_empty()).collect())
 }

@@ -7,6 +7,7 @@ use super::config::{Config, Router};
 use super::engine::{Engine, label};
 use super::fifo::OpenFifo;
 use super::mail::Mailer;
+use crate::control::Control;
 
 /// What was done to virtual routers, to be undone if the rest cannot be.
 #[derive(Debug, Default)]
@@ -58,6 +59,14 @@ impl Engine {
             self.mailer = mailer;
         }
         self.change_fifos();
+        if (&self.config.control, self.config.metrics) != (&before.control, before.metrics) {
+            // The old ones go first: the new ones may be at their place.
+            self.control = Control::default();
+            match self.open_control() {
+                Ok(control) => self.control = control,
+                Err(error) => tracing::error!("there is no control socket: {error:#}"),
+            }
+        }
         self.runner.security = self.config.script_security;
         self.notifier.timeout = self.config.notify_timeout;
         if self.config.guardian && !self.driver.has_guardian() {

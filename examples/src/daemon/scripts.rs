@@ -49,6 +49,11 @@ impl Check {
         }
     }
 
+    /// Why the last one failed; `None`: it has not.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
     /// When it is to be made next; `None` while it is made.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.running.is_none().then_some(self.next)

@@ -10,6 +10,7 @@ use super::files::{self, FileWatch};
 use super::process::{JobId, Outcome, Runner};
 use super::processes::{self, ProcessWatch};
 use super::scripts::Check;
+use crate::control;
 
 /// The checks, files and programs that somebody tracks.
 #[derive(Debug)]
@@ -150,14 +151,27 @@ impl Watch {
         tracks.iter().filter_map(tracked).collect()
     }
 
-    /// How everything is, to be shown: what it is, its name, and whether it is up.
-    pub(super) fn status(&self) -> Vec<super::status::TrackedStatus> {
-        let checks = self.checks.iter().map(|it| (("script", &it.config.name), it.known.then_some(it.up), None));
-        let files = self.files.iter().map(|it| (("file", &it.config.name), None, Some(it.number)));
-        let processes = self.processes.iter().map(|it| (("process", &it.config.name), Some(it.up), None));
-        let all = checks.chain(files).chain(processes);
-        all.map(|((kind, name), up, number)| super::status::TrackedStatus { kind, name: name.clone(), up, number })
-            .collect()
+    /// How everything is, to be shown.
+    pub(super) fn status(&self) -> Vec<control::Tracked> {
+        let tracked = |kind: &str, name: &String, up, said: String| {
+            let (name, kind) = (name.clone(), kind.to_owned());
+            control::Tracked { name, kind, up, said }
+        };
+        let checks = self.checks.iter().map(|it| {
+            let said =
+                it.failure().map_or_else(|| if it.known { "it succeeded" } else { "" }.to_owned(), str::to_owned);
+            tracked("script", &it.config.name, it.known.then_some(it.up), said)
+        });
+        let files = self.files.iter().map(|it| {
+            let up = match it.config.effect.impact {
+                Impact::Fault => (it.number == 0) != it.config.effect.reverse,
+                Impact::Weight(_) => true,
+            };
+            tracked("file", &it.config.name, Some(up), it.number.to_string())
+        });
+        let processes =
+            self.processes.iter().map(|it| tracked("process", &it.config.name, Some(it.up), it.config.program.clone()));
+        checks.chain(files).chain(processes).collect()
     }
 
     fn check(&self, name: &str) -> Option<&Check> {

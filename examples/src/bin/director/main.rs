@@ -48,9 +48,7 @@ fn main() -> ExitCode {
     let subscriber = tracing_subscriber::fmt().with_max_level(arguments.log).with_writer(std::io::stderr);
     subscriber.with_ansi(colours).with_target(false).init();
     let result = match &arguments.config {
-        Some(path) => {
-            config(path).and_then(|first| daemon::run(first, Some(Box::new(|| config(path))), |_| Ok(Vec::new())))
-        }
+        Some(path) => config(path).and_then(|first| daemon::run(first, Some(Box::new(|| config(path))))),
         None => real_server::prepare(&arguments.interface, &arguments.real_server),
     };
     match result {
@@ -66,5 +64,6 @@ fn config(path: &Path) -> anyhow::Result<Config> {
     let Settings { router, director, quorum_impact } = File::read(path)?;
     let name = format!("{}/{}", router.interface(), router.vrid());
     let director = DirectorConfig { config: director, routers: Vec::new(), quorum_impact, notify: Vec::new() };
-    Ok(Config { routers: vec![Router::new(name, router)], director: Some(director), ..Config::default() })
+    let program = concat!("director ", env!("CARGO_PKG_VERSION")).to_owned();
+    Ok(Config { program, routers: vec![Router::new(name, router)], director: Some(director), ..Config::default() })
 }
