@@ -223,22 +223,22 @@ impl Engine {
         match (event, name) {
             (DriverEvent::Transition { transition, .. }, Some(name)) => {
                 // What it is for as long as a check has not said how things are is no news.
-                if !self.routers.get(&name).is_some_and(|running| running.pending) {
+                if !self.is_pending(&name) {
                     self.tell_transition(&name, transition);
                 }
                 self.follow_roles()?;
             }
-            (DriverEvent::Waiting { .. }, Some(name)) => {
-                if !self.routers.get(&name).is_some_and(|running| running.pending) {
-                    self.tell(&name, Told::Fault);
-                }
-            }
+            (DriverEvent::Waiting { .. }, Some(name)) if !self.is_pending(&name) => self.tell(&name, Told::Fault),
             (DriverEvent::GuardianLost, _) if self.config.guardian => {
                 self.driver.set_guardian(Guardian::spawn().context("cannot replace the guardian")?)?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_pending(&self, name: &str) -> bool {
+        self.routers.get(name).is_some_and(|running| running.pending)
     }
 
     fn take_report(&mut self, report: &Report) {

@@ -205,3 +205,43 @@ fn numbers_in_files_and_programs_that_run_count_too() {
     assert!(net.a.loses_vip(PATIENCE), "{:#?}", a.log().lines());
     assert!(transitions(&a).last().is_some_and(|line| line.contains("something that is tracked is down")));
 }
+
+#[test]
+fn with_weights_and_nopreempt_the_address_ends_where_it_should_at_the_start_and_after_a_failure() {
+    undisturbed(|| {
+        let Some(net) = Network::new() else { return };
+        let programs = Programs::new();
+        let start = |place: &Place, priority: u8| {
+            let (broken, ran) = (of_host(place, "broken"), of_host(place, "ran"));
+            let (broken, ran) = (programs.file(&broken), programs.file(&ran));
+            let text = format!("echo >> {}; test ! -e {}", ran.display(), broken.display());
+            let check = programs.shell(&of_host(place, "check"), &text);
+            let script = format!("[script.chk]\ncommand = \"{check}\"\ninterval = \"100ms\"\nweight = -30");
+            programs.start(place, priority, "nopreempt = true\ntrack-scripts = [\"chk\"]", &script)
+        };
+        // All of them at a start, the least first; it settles after 0.7 s.
+        let c = start(&net.client, 80);
+        let (a, b) = (start(&net.a, 100), start(&net.b, 90));
+        let holders = || [&net.a, &net.b, &net.client].map(|place| place.has(VIP.into()));
+        let holds = |which: [bool; 3]| wait_until(PATIENCE, || holders() == which);
+        let logs = || [&a, &b, &c].map(|node| transitions(node));
+        assert!(holds([true, false, false]), "(1) the highest is not Active after a cold start: {:#?}", logs());
+        for place in [&net.a, &net.b, &net.client] {
+            assert!(
+                wait_until(PATIENCE, || programs.file(&of_host(place, "ran")).exists()),
+                "(2) the check runs on all"
+            );
+        }
+        std::fs::write(programs.file(&of_host(&net.a, "broken")), "").expect("a file");
+        assert!(holds([false, true, false]), "(3) the next best is not Active: {:#?}", logs());
+        std::fs::remove_file(programs.file(&of_host(&net.a, "broken"))).expect("a file");
+        assert!(a.log().wait_for(PATIENCE, " up script="), "{:#?}", a.log().lines());
+        // Several times an Active_Down_Interval.
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(holders(), [false, true, false], "(4) it was taken back: {:#?}", logs());
+    });
+}
+
+fn of_host(place: &Place, name: &str) -> String {
+    format!("{name}-{}", place.host.name())
+}

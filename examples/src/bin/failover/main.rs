@@ -107,7 +107,10 @@ fn run_node(node: &Node) -> anyhow::Result<()> {
     let mut driver = Driver::new()?;
     driver.add(router)?;
     let mut leaving = false;
-    while !stop.load(Ordering::SeqCst) && !(leaving && driver.is_idle()) {
+    loop {
+        if stop.load(Ordering::SeqCst) || (leaving && driver.is_idle()) {
+            break;
+        }
         driver.process()?.iter().for_each(tell);
         if leave.swap(false, Ordering::SeqCst) && !leaving {
             driver.hand_over_all()?;
