@@ -1,9 +1,8 @@
-//! What the example programs share: settings from a command line or a file, and the loop around a driver.
+//! What the example programs share: settings from a command line or a file, and the engine of the daemons.
 
 pub mod control;
 pub mod daemon;
 pub mod logging;
-pub mod service;
 pub mod settings;
 
 /// The README's code compiles.
