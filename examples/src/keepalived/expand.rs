@@ -42,6 +42,10 @@ pub(super) struct Expander<'a> {
     config_id: &'a str,
     limits: Limits,
     spent: usize,
+    /// The limit has been reached, and said.
+    is_full: bool,
+    /// Nothing more is to become of the present line of the file.
+    gives_up: bool,
     definitions: Definitions,
     tree: Builder,
     /// The files that are being read, the innermost last.
@@ -66,6 +70,8 @@ impl<'a> Expander<'a> {
             config_id,
             limits,
             spent: 0,
+            is_full: false,
+            gives_up: false,
             definitions,
             tree: Builder::default(),
             reading: Vec::new(),
@@ -189,25 +195,25 @@ impl<'a> Expander<'a> {
 
     /// A line, with whatever it becomes.
     fn line(&mut self, line: &Text, depth: usize) {
-        let whole = line.as_str().len();
-        if line.as_str().trim().is_empty() || self.spent >= self.limits.octets {
+        if depth == 0 {
+            self.gives_up = false;
+        }
+        if line.as_str().trim().is_empty() || self.is_full || self.gives_up {
             return;
         }
-        let span = line.span(0..whole);
-        if !self.spend(whole) {
+        let span = line.span(0..line.as_str().len());
+        if !self.spend(line.as_str().len()) {
+            self.is_full = true;
             let limit = self.limits.octets;
-            self.report.push(
-                Diagnostic::error(span, format!("the configuration becomes longer than {limit} octets here"))
-                    .with_help("a sequence or a definition repeats too much"),
-            );
-            return;
+            let message = format!("the configuration becomes longer than {limit} octets here");
+            let help = "a sequence or a definition repeats too much";
+            return self.report.push(Diagnostic::error(span, message).with_help(help));
         }
         if depth > DEEPEST {
-            self.report.push(
-                Diagnostic::error(span, format!("definitions use each other more than {DEEPEST} deep"))
-                    .with_help("one of them uses itself"),
-            );
-            return;
+            // The lines that led here would lead here again, and each by several ways.
+            self.gives_up = true;
+            let message = format!("definitions use each other more than {DEEPEST} deep");
+            return self.report.push(Diagnostic::error(span, message).with_help("one of them uses itself"));
         }
         let line = match self.condition(&line.trimmed_from(0)) {
             Condition::Fails => return,
@@ -271,7 +277,7 @@ impl<'a> Expander<'a> {
             return;
         }
         for values in sequence.values {
-            if self.spent >= self.limits.octets {
+            if self.is_full || self.gives_up {
                 return;
             }
             for (name, value) in sequence.names.iter().zip(values) {

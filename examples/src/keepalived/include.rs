@@ -101,18 +101,17 @@ pub(super) fn find(files: &dyn Files, folder: &Path, pattern: &str, checks: Chec
 /// Most alternatives that braces may stand for.
 const MOST_ALTERNATIVES: usize = 256;
 
-/// What a pattern with `{a,b}` stands for, as in csh: one pattern for each. Braces that are not closed are what they are.
+/// What a pattern with `{a,b}` stands for, as in csh: one pattern for each, the first 256 of them. Braces that are not closed are what they are.
 fn braces(pattern: &str) -> Vec<String> {
     let mut done = Vec::new();
     let mut open = vec![pattern.to_owned()];
-    while let Some(pattern) = open.pop() {
-        let Some((before, parts, after)) = first_braces(&pattern).filter(|_| open.len() < MOST_ALTERNATIVES) else {
-            if done.len() < MOST_ALTERNATIVES {
-                done.push(pattern);
+    while let Some(pattern) = open.pop().filter(|_| done.len() < MOST_ALTERNATIVES) {
+        match first_braces(&pattern) {
+            Some((before, parts, after)) => {
+                open.extend(parts.iter().rev().map(|part| format!("{before}{part}{after}")));
             }
-            continue;
-        };
-        open.extend(parts.iter().rev().map(|part| format!("{before}{part}{after}")));
+            None => done.push(pattern),
+        }
     }
     done
 }

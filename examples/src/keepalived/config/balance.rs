@@ -12,7 +12,7 @@ use vrrp_ipvs::service::FrontendRange;
 use vrrp_ipvs::{Forwarding, PersistenceEngine, Protocol, Scheduler, SchedulerFlags, Tunnel, TunnelChecksum};
 
 use super::checker::{Checker, Question, Timing, checker};
-use super::value::{Name, Script, Seconds};
+use super::value::{Name, Script};
 use crate::keepalived::diagnostic::{Diagnostic, nearest};
 use crate::keepalived::entry::Entry;
 use crate::keepalived::keyword::{Keyword, read, unsupported, unsupported_block};
@@ -514,6 +514,3 @@ pub(super) const SSL: &[Keyword<Ssl>] = &[
     }),
     unsupported(&["password"], "use a key without a password, that only root can read"),
 ];
-
-/// The default delay between checks.
-pub const DELAY_LOOP: Seconds = Seconds::new(60);
