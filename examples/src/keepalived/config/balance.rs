@@ -244,6 +244,7 @@ const SCHEDULERS: [&str; 14] =
     ["rr", "wrr", "lc", "wlc", "lblc", "sh", "mh", "dh", "fo", "ovf", "lblcr", "sed", "nq", "twos"];
 
 const VIRTUAL_SERVER: &[Keyword<VirtualServer>] = &[
+    unsupported(&["hashed"], "the kernel has no such flag for others to set"),
     read(&["lvs_sched", "lb_algo"], |server, entry| {
         let word = entry.word("the name of a scheduler")?;
         if !SCHEDULERS.contains(&word.text.as_str()) {
@@ -448,7 +449,7 @@ const REAL_SERVER: &[Keyword<RealServer>] = &[
         server.weight = Some(entry.number(0..=65_535)?);
         Ok(())
     }),
-    read(&["lvs_method", "lb_kind"], |server, entry| {
+    read(&["lvs_method"], |server, entry| {
         server.lvs_method = Some(forwarding(entry)?);
         Ok(())
     }),

@@ -139,8 +139,7 @@ pub enum Question {
 pub(super) fn checker(question: Question, entry: &mut Entry<'_>) -> Result<Checker, Diagnostic> {
     let tables: &[Table] = match &question {
         Question::Tcp | Question::Ping => &[CONNECTION, TIMING],
-        Question::Http(_) => &[HTTP, CONNECTION, TIMING],
-        Question::Https { .. } => &[HTTPS, HTTP, CONNECTION, TIMING],
+        Question::Http(_) | Question::Https { .. } => &[HTTP, CONNECTION, TIMING],
         Question::Smtp(_) => &[SMTP, CONNECTION, TIMING],
         Question::Dns(_) => &[DNS, CONNECTION, TIMING],
         Question::Udp(_) => &[UDP, CONNECTION, TIMING],
@@ -224,7 +223,7 @@ const CONNECTION: Table = &[
 const TIMING: Table = &[
     read(&["delay_loop"], |checker, entry| checker.timing.read(entry)),
     read(&["connect_timeout"], |checker, entry| checker.timing.read(entry)),
-    read(&["retry", "nb_get_retry", "nb_sock_retry"], |checker, entry| checker.timing.read(entry)),
+    read(&["retry"], |checker, entry| checker.timing.read(entry)),
     read(&["delay_before_retry"], |checker, entry| checker.timing.read(entry)),
     read(&["warmup"], |checker, entry| checker.timing.read(entry)),
     read(&["alpha"], |checker, entry| checker.timing.read(entry)),
@@ -235,6 +234,16 @@ const TIMING: Table = &[
 ];
 
 const HTTP: Table = &[
+    // Without TLS nobody is told.
+    read(&["enable_sni"], |checker, entry| {
+        let on = entry.boolean()?;
+        if let Question::Https { enable_sni, .. } = &mut checker.question {
+            *enable_sni = on;
+        }
+        Ok(())
+    }),
+    // The name of the time when only this kind had one.
+    read(&["nb_get_retry"], |checker, entry| checker.timing.read(entry)),
     read(&["url"], |checker, entry| {
         let mut page = Page::default();
         entry.block(&[URL], "url", &mut page)?;
@@ -258,14 +267,6 @@ const HTTP: Table = &[
     // All pages are fetched in one attempt anyway.
     read(&["fast_recovery"], |_, entry| entry.boolean().map(|_| ())),
 ];
-
-const HTTPS: Table = &[read(&["enable_sni"], |checker, entry| {
-    let on = entry.boolean()?;
-    if let Question::Https { enable_sni, .. } = &mut checker.question {
-        *enable_sni = on;
-    }
-    Ok(())
-})];
 
 const SMTP: Table = &[
     read(&["helo_name"], |checker, entry| {

@@ -274,7 +274,7 @@ pub(super) const GLOBAL: &[Keyword<Global>] = &[
         Ok(())
     }),
     flag!("lvs_flush", lvs_flush),
-    read(&["lvs_flush_on_stop"], |global, entry| {
+    read(&["lvs_flush_on_stop", "lvs_flush_onstop"], |global, entry| {
         global.lvs_flush_on_stop = true;
         entry.optional_word("VS");
         Ok(())
@@ -289,7 +289,7 @@ pub(super) const GLOBAL: &[Keyword<Global>] = &[
     seconds!("vrrp_gna_interval", LONGEST, announcements.gna_interval),
     flag!("vrrp_min_garp", vrrp_min_garp),
     unsupported(
-        &["vrrp_garp_extra_if", "vrrp_garp_extra_if_vmac"],
+        &["vrrp_garp_extra_if", "vrrp_vmac_garp_intvl"],
         "use vrrp_garp_master_refresh: it is sent on every interface",
     ),
     number!("vrrp_down_timer_adverts", 1..=100, vrrp_down_timer_adverts),
@@ -357,6 +357,7 @@ pub(super) const GLOBAL: &[Keyword<Global>] = &[
             "process_name",
             "vrrp_process_name",
             "checker_process_name",
+            "lvs_process_name",
             "bfd_process_name",
             "max_auto_priority",
             "min_auto_priority_delay",

@@ -319,15 +319,7 @@ pub(super) const INSTANCE: &[Keyword<Instance>] = &[
         instance.announcements.master_refresh_repeat = Some(entry.number(0..=255)?);
         Ok(())
     }),
-    read(&["garp_interval"], |instance, entry| {
-        instance.announcements.garp_interval = Some(entry.seconds(0..=LONGEST)?);
-        Ok(())
-    }),
-    read(&["gna_interval"], |instance, entry| {
-        instance.announcements.gna_interval = Some(entry.seconds(0..=LONGEST)?);
-        Ok(())
-    }),
-    unsupported(&["garp_extra_if", "garp_extra_if_vmac"], "use garp_master_refresh: it is sent on every interface"),
+    unsupported(&["garp_extra_if"], "use garp_master_refresh: it is sent on every interface"),
     read(&["down_timer_adverts"], |instance, entry| {
         instance.down_timer_adverts = Some(entry.number(1..=100)?);
         Ok(())

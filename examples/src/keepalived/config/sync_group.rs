@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::notify::Notify;
 use super::track::Tracking;
 use super::value::Name;
-use crate::keepalived::keyword::{Keyword, read, unsupported, unsupported_block};
+use crate::keepalived::keyword::{Keyword, read, unsupported_block};
 
 /// Virtual routers that move together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,5 +69,4 @@ pub(super) const SYNC_GROUP: &[Keyword<SyncGroup>] = &[
         Ok(())
     }),
     unsupported_block(&["track_bfd"], super::BFD, &[]),
-    unsupported(&["debug"], "the log's level is an option of the command line"),
 ];
