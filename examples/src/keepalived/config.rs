@@ -207,6 +207,7 @@ const TOP: &[Keyword<Configuration>] = &[
     read(&["vrrp_instance"], |all, entry| {
         let mut instance = Instance::new(entry.name("the name of the instance")?);
         entry.block(&[instance::INSTANCE], &place(entry, &instance.name), &mut instance)?;
+        instance::check_presence(&instance, entry);
         add(&mut all.vrrp_instances, |instance| &instance.name, instance, "vrrp_instance")
     }),
     read(&["virtual_server_group"], |all, entry| {

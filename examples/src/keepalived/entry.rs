@@ -253,6 +253,11 @@ impl<'a> Entry<'a> {
         Ok(found)
     }
 
+    /// Whether a keyword is in its block.
+    pub(super) fn block_has(&self, keyword: &str) -> bool {
+        self.node.block.iter().flatten().any(|node| node.keyword() == keyword)
+    }
+
     fn nodes(&mut self) -> Result<&'a [Node], Diagnostic> {
         self.block_is_read = true;
         let missing = || {
@@ -270,7 +275,7 @@ impl<'a> Entry<'a> {
             self.report.push(Diagnostic::warning(word.span, message).with_help(help));
         }
         if self.node.block.is_some() && !self.block_is_read {
-            let message = format!("{} has no block", self.keyword());
+            let message = format!("{} takes no block", self.keyword());
             self.report
                 .push(Diagnostic::error(self.span(), message).with_help("take the '{' after it and its '}' away"));
         }

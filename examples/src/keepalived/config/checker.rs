@@ -513,7 +513,10 @@ const URL: &[Keyword<Page>] = &[
 /// Whether the checks of the library take it.
 fn can_be_asked(url: Url, entry: &Entry<'_>) -> Result<(), Diagnostic> {
     let http = Http { urls: vec![url], ..Http::default() };
-    http.requests("localhost").map(|_| ()).map_err(|error| entry.wrong(error.to_string()))
+    // The crate regex draws the place over several lines, and says what is wrong in the last.
+    let last = |text: String| text.lines().next_back().map(|line| line.trim_start_matches("error: ").to_owned());
+    let wrong = |error: String| entry.wrong(last(error).unwrap_or_default());
+    http.requests("localhost").map(|_| ()).map_err(|error| wrong(error.to_string()))
 }
 
 fn status(word: &Word) -> Result<StatusRange, Diagnostic> {

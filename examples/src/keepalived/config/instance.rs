@@ -382,6 +382,23 @@ pub(super) const INSTANCE: &[Keyword<Instance>] = &[
     unsupported(&["lvs_sync_daemon_interface"], "use lvs_sync_daemon in global_defs"),
 ];
 
+/// Says what must be there and is not. What is there and wrong has been complained about.
+pub(super) fn check_presence(instance: &Instance, entry: &mut Entry<'_>) {
+    let name = &instance.name;
+    let mut missing = |keyword: &str, help: &str| {
+        if !entry.block_has(keyword) {
+            let message = format!("{}: {keyword} is missing", name.text);
+            entry.push(Diagnostic::error(name.span, message).with_help(help));
+        }
+    };
+    if instance.virtual_router_id.is_none() {
+        missing("virtual_router_id", "give it the number that the other hosts have: 1 to 255");
+    }
+    if instance.interface.is_none() && instance.unicast_peer.is_empty() {
+        missing("interface", "only unicast does without: give it an interface, or unicast_peer");
+    }
+}
+
 fn unicast_peer(line: &mut Entry<'_>) -> Result<UnicastPeer, Diagnostic> {
     let mut peer = UnicastPeer { address: line.address()?, min_ttl: None, max_ttl: None };
     while !line.is_over() {

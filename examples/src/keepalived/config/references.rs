@@ -98,12 +98,6 @@ fn check_instance(instance: &Instance, report: &mut Report) {
     let mut wrong = |message: String, help: &str| {
         report.push(Diagnostic::error(name.span, format!("{}: {message}", name.text)).with_help(help));
     };
-    if instance.virtual_router_id.is_none() {
-        wrong("virtual_router_id is missing".into(), "give it the number that the other hosts have: 1 to 255");
-    }
-    if instance.interface.is_none() && instance.unicast_peer.is_empty() {
-        wrong("interface is missing".into(), "only unicast does without: give it an interface, or unicast_peer");
-    }
     let families: BTreeSet<_> = instance.virtual_ipaddress.iter().map(|address| Family::of(address.address)).collect();
     if families.len() > 1 {
         let help = "put those of the other family into virtual_ipaddress_excluded, or into another vrrp_instance";
