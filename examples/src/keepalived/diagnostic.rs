@@ -201,7 +201,7 @@ fn excerpt(sources: &Sources, span: Span) -> Excerpt {
     let text = text.trim_end();
     let from = to_usize(span.start).saturating_sub(start).min(text.len());
     let to = to_usize(span.end).saturating_sub(start).clamp(from, text.len());
-    let before = boundary(text, if from > CONTEXT { from - CONTEXT } else { 0 });
+    let before = boundary(text, from.saturating_sub(CONTEXT));
     let after = boundary(text, text.len().min(from.saturating_add(CONTEXT)));
     let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default().replace(is_unprintable, "\u{fffd}");
     let left = part(before, from);
