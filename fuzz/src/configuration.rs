@@ -10,7 +10,8 @@ const LONGEST: usize = 1 << 20;
 
 /// Reads them.
 pub fn read(input: &[u8]) {
-    let mut files = Memory::new([("/k/one.inc", "$ONE=1\ny ${_PWD} $ONE\n"), ("/k/two.inc", "include one.inc\n}\n{\n\"")]);
+    let mut files =
+        Memory::new([("/k/one.inc", "$ONE=1\ny ${_PWD} $ONE\n"), ("/k/two.inc", "include one.inc\n}\n{\n\"")]);
     files.0.insert("/k/k.conf".into(), input.to_vec());
     let options = Options { limits: Limits { octets: 1 << 16, files: 16 }, ..Options::new("host") };
     let Reading { configuration, sources, report } = keepalived::read(Path::new("/k/k.conf"), &files, &options);
