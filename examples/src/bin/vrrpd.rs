@@ -71,6 +71,9 @@ fn log(router: &str, event: &DriverEvent) {
         },
         DriverEvent::Waiting { .. }
         | DriverEvent::AddressRestored { .. }
+        | DriverEvent::RouteRestored { .. }
+        | DriverEvent::RuleRestored { .. }
+        | DriverEvent::StaticRestored { .. }
         | DriverEvent::AddressMisplaced { .. }
         | DriverEvent::GuardianLost => tracing::warn!(router, "{event}"),
         _ => tracing::error!(router, "{event}"),

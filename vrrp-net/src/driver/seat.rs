@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use vrrp_core::wire::TtlPolicy;
-use vrrp_core::{Family, RouterId};
+use vrrp_core::{Family, IfIndex, RouterId};
 
 use super::Driver;
 use super::managed::{Managed, Place, Seat};
@@ -142,14 +142,21 @@ impl Driver {
         let shares = |place: &&Place| place.address.family() == Family::V4 && place.address.prefix_len() < 32;
         let tokens: std::collections::BTreeSet<u64> =
             managed.places.iter().filter(shares).map(|place| place.interface).collect();
-        for index in tokens.into_iter().filter_map(|token| self.interfaces.get(&token)?.index()) {
-            if !self.kept_apart.insert(index) {
-                continue;
+        for token in tokens {
+            if let Some(index) = self.interfaces.get(&token).and_then(Interface::index) {
+                self.keep_apart_on(index);
             }
-            let held = self.settings.hold(&mut self.netlink, index, Setting::PromoteSecondaries, 1);
-            if let Err(error) = held {
-                self.events.push(super::DriverEvent::SettingRefused { error });
-            }
+        }
+    }
+
+    /// The same on one interface.
+    pub(super) fn keep_apart_on(&mut self, index: IfIndex) {
+        if !self.kept_apart.insert(index) {
+            return;
+        }
+        let held = self.settings.hold(&mut self.netlink, index, Setting::PromoteSecondaries, 1);
+        if let Err(error) = held {
+            self.events.push(super::DriverEvent::SettingRefused { error });
         }
     }
 

@@ -266,6 +266,14 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
             }
         }
         "clean-up" => println!("removed: {:?}", thread.with(|driver| driver.remove_leftovers()).unwrap().unwrap()),
+        "remove-second" => {
+            let second = routers.get(1).copied().unwrap();
+            thread.with(move |driver| driver.remove(second)).unwrap().unwrap();
+        }
+        "statics" => {
+            let statics = super::paths::statics(words);
+            thread.with(move |driver| driver.set_statics(statics)).unwrap().unwrap();
+        }
         "remove" => thread.with(move |driver| driver.remove(first.unwrap())).unwrap().unwrap(),
         "group" => {
             let members = routers.clone();
@@ -273,6 +281,8 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
         }
         "confirm" => thread.with(move |driver| driver.confirm(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "refuse" => thread.with(move |driver| driver.refuse(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
+        "leave" => thread.with(move |driver| driver.hand_over(first.unwrap(), After::Leave)).unwrap().unwrap(),
+        "rejoin" => thread.with(move |driver| driver.rejoin(first.unwrap())).unwrap().unwrap(),
         "hand-over" => thread.with(move |driver| driver.hand_over(first.unwrap(), After::Stay)).unwrap().unwrap(),
         #[cfg(feature = "serde")]
         "status-json" => {
@@ -311,6 +321,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut label, mut scope, mut lease, mut source) = (None, None, Lease::Auto, None);
     let (mut accept, mut link_delay) = (true, Duration::ZERO);
     let mut elsewhere: Vec<Address> = Vec::new();
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
     #[cfg(feature = "auth-hmac")]
     let mut keys = None;
     let mut yield_when = Yield::Auto;
@@ -336,6 +347,8 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(("lease", "off")) => lease = Lease::Off,
             Some(("lease", seconds)) => lease = Lease::Fixed(seconds.parse().unwrap()),
             Some(("source", address)) => source = Some(address.parse().unwrap()),
+            Some(("route", text)) => routes.push(super::paths::route(text)),
+            Some(("rule", text)) => rules.push(super::paths::rule(text)),
             Some(("track", name)) => {
                 let impact = Impact::Weight(-60);
                 tracking.push(Source::Interface(TrackedInterface { name: name.to_owned(), impact, inverted: false }));
@@ -367,6 +380,8 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         config.with_address(scope.map_or(address.clone(), |scope| address.clone().with_scope(scope)))
     });
     let config = elsewhere.into_iter().fold(config, RouterConfig::with_address);
+    let config = routes.into_iter().fold(config, RouterConfig::with_route);
+    let config = rules.into_iter().fold(config, RouterConfig::with_rule);
     let config = source.map_or(config.clone(), |source| config.clone().with_source(source));
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
     let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };

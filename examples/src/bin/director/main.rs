@@ -4,7 +4,7 @@
 mod real_server;
 mod settings;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
 /// Balances virtual servers over real ones with the kernel's IPVS, on the one of two hosts that has the virtual address.
 ///
 /// Runs in the foreground. SIGTERM hands the address over to the other host, without a gap, removes the virtual servers
-/// and ends; SIGINT and SIGHUP do so at once. Needs CAP_NET_RAW, CAP_NET_ADMIN and the module ip_vs.
+/// and ends; SIGINT does so at once. SIGHUP reads the file again: what stays in it goes on, connections and checks too. Needs CAP_NET_RAW, CAP_NET_ADMIN and the module ip_vs.
 #[derive(Parser)]
 #[command(name = "director")]
 struct Arguments {
@@ -82,12 +82,14 @@ struct Pair {
 
 fn direct(path: &Path) -> anyhow::Result<()> {
     let settings = File::read(path)?;
-    // SIGHUP too: the end of its terminal is no reason to leave an address behind.
-    let (leave, stop) = (pipe_of(&[SIGTERM])?, pipe_of(&[SIGINT, SIGHUP])?);
+    let (leave, stop, mut reload) = (pipe_of(&[SIGTERM])?, pipe_of(&[SIGINT])?, pipe_of(&[SIGHUP])?);
     let mut driver = Driver::new()?;
     // Before there is much else: the guardian begins as a copy of this process.
     driver.set_guardian(Guardian::spawn()?)?;
-    let mut director = Director::new(Ipvs::open()?, settings.director.clone())?;
+    let mut ipvs = Ipvs::open()?;
+    let services = if settings.whole_table { ipvs.service_list()? } else { Vec::new() };
+    let mut director = Director::new(ipvs, settings.director.clone())?;
+    director.take_over(services.into_iter().map(|status| status.service.id))?;
     // The table first, then the address.
     director.process()?.iter().for_each(log_director);
     let router = driver.add(settings.router.clone()).context("the virtual router")?;
@@ -98,10 +100,10 @@ fn direct(path: &Path) -> anyhow::Result<()> {
     let mut leaving: Option<Instant> = None;
     while !leaving.is_some_and(|until| pair.driver.is_idle() || Instant::now() >= until) {
         pair.turn()?;
-        let watched = [pair.driver.as_fd(), pair.director.as_fd(), stop.as_fd(), leave.as_fd()];
+        let watched = [pair.driver.as_fd(), pair.director.as_fd(), stop.as_fd(), leave.as_fd(), reload.as_fd()];
         let mut ready = watched.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        // Once it is told to leave, there is nothing more to hear from that pipe.
-        let number = if leaving.is_some() { 3 } else { 4 };
+        // Once it is told to leave, there is nothing more to hear from those pipes.
+        let number = if leaving.is_some() { 3 } else { 5 };
         let patience =
             leaving.and_then(|until| Timespec::try_from(until.saturating_duration_since(Instant::now())).ok());
         match poll(&mut ready[..number], patience.as_ref()) {
@@ -111,10 +113,19 @@ fn direct(path: &Path) -> anyhow::Result<()> {
         if !ready[2].revents().is_empty() {
             break;
         }
+        let told_to_reload = !ready[4].revents().is_empty();
         if leaving.is_none() && !ready[3].revents().is_empty() {
             tracing::info!("told to leave: handing over");
             pair.driver.hand_over_all()?;
             leaving = Some(Instant::now() + HAND_OVER_WITHIN);
+        }
+        if leaving.is_none() && told_to_reload {
+            // However often it was told.
+            let _ = reload.read(&mut [0; 64]);
+            match File::read(path).and_then(|settings| pair.reload(settings)) {
+                Ok(()) => tracing::info!("goes on with {} as it is now", path.display()),
+                Err(error) => tracing::error!("goes on as before: {error:#}"),
+            }
         }
     }
     // The address goes before what is behind it.
@@ -146,12 +157,23 @@ impl Pair {
         Ok(())
     }
 
+    /// Goes on with other settings, or as before if that cannot be.
+    fn reload(&mut self, settings: Settings) -> anyhow::Result<()> {
+        self.director.reconfigure(settings.director.clone())?;
+        // The table first, then the address.
+        self.director.process()?.iter().for_each(log_director);
+        if let Err(error) = self.driver.reconfigure(self.router, settings.router.clone()) {
+            self.director.reconfigure(self.settings.director.clone())?;
+            return Err(error).context("the virtual router");
+        }
+        self.settings = settings;
+        self.track()
+    }
+
     /// A director that has lost a quorum stands behind one that has it.
     fn track(&mut self) -> anyhow::Result<()> {
-        if let Some(impact) = self.settings.quorum_impact {
-            self.driver.set_tracked(self.router, self.director.tracked(impact))?;
-        }
-        Ok(())
+        let tracked = self.settings.quorum_impact.map(|impact| self.director.tracked(impact));
+        Ok(self.driver.set_tracked(self.router, tracked.unwrap_or_default())?)
     }
 }
 
@@ -166,6 +188,7 @@ fn log_director(event: &DirectorEvent) {
     match event {
         DirectorEvent::Refused { .. } => tracing::error!("{event}"),
         DirectorEvent::ServerDown { .. }
+        | DirectorEvent::AttemptFailed { .. }
         | DirectorEvent::CheckHindered { .. }
         | DirectorEvent::QuorumDown { .. }
         | DirectorEvent::SorryIn { .. } => tracing::warn!("{event}"),
