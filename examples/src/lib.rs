@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod daemon;
+pub mod keepalived;
 pub mod logging;
 pub mod settings;
 
