@@ -185,8 +185,7 @@ impl Sim {
             }
             return;
         }
-        let failed_before =
-            entry.members.get_mut(id.index).is_some_and(|member| member.send_failing.take().is_some());
+        let failed_before = entry.members.get_mut(id.index).is_some_and(|member| member.send_failing.take().is_some());
         entry.router.count_sent(router, claim);
         self.send_copies(id.node, router, claim, (lan, from));
         if failed_before {
