@@ -93,7 +93,11 @@ fn the_one_with_upstreams_serves_and_without_any_neither_does() {
     let Some(mut net) = Network::new() else { return };
     let (a, b) = net.settled(PLAIN);
     net.kill_upstream_of_a();
-    assert!(a.log().wait_for(PATIENCE, "Active -> Initialize: the priority of what"), "{:#?}", a.log().lines());
+    assert!(
+        a.log().wait_for(PATIENCE, "Active -> Initialize: something that is tracked is down"),
+        "{:#?}",
+        a.log().lines()
+    );
     assert!(net.becomes_active(&b), "{:#?}", b.log().lines());
     let client = net.client();
     assert!(client.is_served_by("b", PATIENCE));

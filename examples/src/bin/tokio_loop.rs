@@ -39,6 +39,6 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     }
-    driver.into_inner().shutdown()?.iter().for_each(|event| println!("{event}"));
+    driver.shutdown()?.iter().for_each(|event| println!("{event}"));
     Ok(())
 }

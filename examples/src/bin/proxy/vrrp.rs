@@ -103,7 +103,7 @@ impl Member {
                 }
             }
         }
-        driver.into_inner().shutdown()?.iter().for_each(log);
+        driver.shutdown()?.iter().for_each(log);
         Ok(())
     }
 }
