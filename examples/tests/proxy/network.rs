@@ -92,21 +92,31 @@ impl Network {
     pub(crate) fn settled(&self, more: &str) -> (Node, Node) {
         let a = self.start_a(more);
         assert!(self.becomes_active(&a), "{:#?}", a.log().lines());
-        let b = self.start(&self.b, 1, more);
-        assert!(b.log().wait_for(PATIENCE, "-> Backup"), "{:#?}", b.log().lines());
+        let b = self.start_b(more);
+        assert!(self.stands_by(&b), "{:#?}", b.log().lines());
         assert!(wait_until(PATIENCE, || self.has_address("a") && !self.has_address("b")));
         (a, b)
     }
 
     pub(crate) fn start_a(&self, more: &str) -> Node {
-        self.start(&self.a, 0, more)
+        self.start(&self.a, &[9000], more)
     }
 
-    fn start(&self, host: &Host, upstream: u16, more: &str) -> Node {
+    /// With upstreams at these ports.
+    pub(crate) fn start_a_with(&self, ports: &[u16]) -> Node {
+        self.start(&self.a, ports, PLAIN)
+    }
+
+    pub(crate) fn start_b(&self, more: &str) -> Node {
+        self.start(&self.b, &[9001], more)
+    }
+
+    fn start(&self, host: &Host, ports: &[u16], more: &str) -> Node {
+        let upstreams: Vec<String> = ports.iter().map(|port| format!("{SERVER}:{port}")).collect();
         let text = format!(
             r#"
             port = {PORT}
-            upstreams = ["{SERVER}:{}"]
+            upstreams = {upstreams:?}
             check-interval = "200ms"
             {more}
             [router]
@@ -115,17 +125,23 @@ impl Network {
             addresses = ["{VIP}"]
             nopreempt = true
             interval = "500ms"
-            "#,
-            9000 + upstream
+            "#
         );
         let file = self.folder.write(&format!("{}.toml", host.name()), &text);
         Node::run(host, env!("CARGO_BIN_EXE_proxy"), ["--config".as_ref(), file.as_os_str()])
     }
 
-    /// Whether a node that was not Active before comes to be so.
+    /// Whether a node comes to be Active.
     #[must_use]
     pub(crate) fn becomes_active(&self, node: &Node) -> bool {
-        wait_until(PATIENCE, || node.log().matching(" -> ").last().is_some_and(|line| line.contains("-> Active")))
+        wait_until(PATIENCE, || role(node).is_some_and(|line| line.contains("-> Active")))
+    }
+
+    /// Whether a node comes to be a Backup that knows its upstream.
+    #[must_use]
+    pub(crate) fn stands_by(&self, node: &Node) -> bool {
+        node.log().wait_for(PATIENCE, "answers")
+            && wait_until(PATIENCE, || role(node).is_some_and(|line| line.contains("-> Backup")))
     }
 
     pub(crate) fn has_address(&self, place: &str) -> bool {
@@ -174,6 +190,11 @@ impl Network {
     pub(crate) fn client(&self) -> Client {
         Client::start(&self.client)
     }
+}
+
+/// The last change of role that it has logged.
+fn role(node: &Node) -> Option<String> {
+    node.log().matching(" -> ").pop()
 }
 
 fn tcp_socket(host: &Host) -> OwnedFd {

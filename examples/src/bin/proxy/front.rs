@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use examples::settings::Address;
-use socket2::{Domain, SockFilter, SockRef, Socket, Type};
+use socket2::{Domain, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ const BACKLOG: i32 = 4096;
 const PAUSE: Duration = Duration::from_millis(50);
 /// By then, connections whose opening was under way are open. It is some round trips to the clients.
 const HANDSHAKE: Duration = Duration::from_millis(200);
+/// After how long a client that says nothing is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 pub(super) struct Front {
     listeners: Vec<TcpListener>,
@@ -158,6 +160,8 @@ impl Drop for Connection {
 async fn pass_on(mut client: TcpStream, upstreams: &Upstreams) -> std::io::Result<(u64, u64)> {
     let mut upstream = upstreams.connect().await?;
     client.set_nodelay(true)?;
+    // One that is gone without a word does not stay for ever.
+    SockRef::from(&client).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
     upstream.set_nodelay(true)?;
     copy_bidirectional(&mut client, &mut upstream).await
 }
