@@ -207,9 +207,12 @@ fn from_fd(socket: OwnedFd) -> TcpSocket {
     TcpSocket::from_std_stream(std::net::TcpStream::from(socket))
 }
 
-/// A server that answers a line with its name and ends. Dropping it kills it, with its connections.
+/// How long an answer takes: so several connections are under way at any time.
+const THINKS: Duration = Duration::from_millis(40);
+
+/// A server that answers an octet with its name and ends. Dropping it kills it, with its connections.
 pub(crate) struct Upstream {
-    /// Connections that have not said a line yet.
+    /// Connections that have had no answer yet.
     waiting: Arc<AtomicUsize>,
     runtime: Option<Runtime>,
 }
@@ -252,6 +255,7 @@ async fn serve(listener: TcpListener, name: &'static str, waiting: Arc<AtomicUsi
             let mut octet = [0];
             // A check says nothing, and ends.
             if matches!(stream.read(&mut octet).await, Ok(1)) {
+                tokio::time::sleep(THINKS).await;
                 let _ = stream.write_all(name.as_bytes()).await;
             }
             waiting.fetch_sub(1, Ordering::Relaxed);
