@@ -400,6 +400,16 @@ impl Driver {
         self.give(id, Event::HandOver(after))
     }
 
+    /// Has a virtual router take part in the election again after it left it with [`After::Leave`]; while it still hands
+    /// over, that no longer ends in leaving. Otherwise it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the timer cannot be set.
+    pub fn rejoin(&mut self, id: RouterId) -> Result<(), Error> {
+        self.start(sys::boottime_now(), id);
+        self.finish_turn()
+    }
+
     /// Hands over the addresses of all virtual routers and leaves the election: for a graceful stop. Go on calling
     /// [`process`](Self::process) until [`is_idle`](Self::is_idle), then [`shutdown`](Self::shutdown).
     ///
@@ -546,6 +556,7 @@ impl Driver {
             match chore {
                 Chore::RenewLease(id, since) if self.is_installed(id, since) => self.renew_lease(id),
                 Chore::AnnounceAgain(id, since) if self.is_installed(id, since) => self.announce_again(id),
+                Chore::AnnounceOnceMore(id, since) if self.is_installed(id, since) => self.announce_once_more(id),
                 Chore::AnnounceAfterRival(id, since) => self.announce_after_rival(id, since),
                 Chore::RefreshAnnouncements(id, since) if self.is_installed(id, since) => self.refresh(now, id, since),
                 Chore::Resend(id) => self.resend(id),
@@ -554,7 +565,10 @@ impl Driver {
                 Chore::Attach(token) => self.attach_again(now, token),
                 Chore::Rejoin(token) => self.rejoin_next(now, token),
                 // The addresses of that time are gone.
-                Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
+                Chore::RenewLease(..)
+                | Chore::AnnounceAgain(..)
+                | Chore::AnnounceOnceMore(..)
+                | Chore::RefreshAnnouncements(..) => {}
             }
         }
     }

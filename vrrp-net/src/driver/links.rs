@@ -40,7 +40,7 @@ impl Driver {
                 }
                 Change::LinkMoved(index) => {
                     if let Some(token) = self.token_of(index) {
-                        self.rejoin(token);
+                        self.join_anew(token);
                         self.announce_interface(token);
                         self.announce_sources(token);
                     }

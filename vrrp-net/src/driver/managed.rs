@@ -171,6 +171,8 @@ pub(super) enum Chore {
     RenewLease(RouterId, Instant),
     /// The second round of announcements of addresses that were installed at this instant.
     AnnounceAgain(RouterId, Instant),
+    /// One more announcement of addresses that were installed at this instant, for those that never heard the first.
+    AnnounceOnceMore(RouterId, Instant),
     /// The second round after a rival.
     AnnounceAfterRival(RouterId, Instant),
     /// The periodic round.

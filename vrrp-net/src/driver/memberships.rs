@@ -40,7 +40,7 @@ impl Driver {
         let (Some(period), false) = (self.membership_refresh, self.managed.is_empty()) else { return };
         let token = self.interfaces.range(from..).next().or(self.interfaces.first_key_value()).map(|(token, _)| *token);
         let Some(token) = token else { return };
-        self.rejoin(token);
+        self.join_anew(token);
         let following = (Bound::Excluded(token), Bound::Unbounded);
         let next = self.interfaces.range(following).next().map_or(0, |(token, _)| *token);
         let count = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX).max(1);
@@ -48,7 +48,7 @@ impl Driver {
     }
 
     /// Tells the switches of an interface again what is listened to.
-    pub(super) fn rejoin(&mut self, token: u64) {
+    pub(super) fn join_anew(&mut self, token: u64) {
         let Some(interface) = self.interfaces.get(&token) else { return };
         let is_multicast = |family: Family| {
             interface.routers.iter().filter_map(|id| Some((id, &self.managed.get(id)?.config))).any(|(id, config)| {

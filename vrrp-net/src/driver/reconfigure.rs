@@ -178,7 +178,7 @@ impl Driver {
         let refresh = managed.config.announcements.refresh;
         self.chores.retain(|(_, chore)| match chore {
             Chore::RenewLease(of, _) | Chore::RefreshAnnouncements(of, _) => *of != id,
-            Chore::AnnounceAgain(of, _) => *of != id || !adds,
+            Chore::AnnounceAgain(of, _) | Chore::AnnounceOnceMore(of, _) => *of != id || !adds,
             Chore::AnnounceAfterRival(..)
             | Chore::Resend(_)
             | Chore::Start(_)

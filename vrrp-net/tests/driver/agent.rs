@@ -277,6 +277,8 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
         }
         "confirm" => thread.with(move |driver| driver.confirm(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
         "refuse" => thread.with(move |driver| driver.refuse(claim.unwrap().0, claim.unwrap().1)).unwrap().unwrap(),
+        "leave" => thread.with(move |driver| driver.hand_over(first.unwrap(), After::Leave)).unwrap().unwrap(),
+        "rejoin" => thread.with(move |driver| driver.rejoin(first.unwrap())).unwrap().unwrap(),
         "hand-over" => thread.with(move |driver| driver.hand_over(first.unwrap(), After::Stay)).unwrap().unwrap(),
         #[cfg(feature = "serde")]
         "status-json" => {

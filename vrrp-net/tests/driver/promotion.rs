@@ -47,6 +47,27 @@ fn a_hand_over_takes_a_fraction_of_skew_time_and_leaves_no_gap() {
 }
 
 #[test]
+fn one_that_left_takes_part_again_when_it_is_told_to() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    a.tell("add 192.0.2.100 interval=10 priority=150");
+    a.expect("Backup -> Active");
+    b.tell("add 192.0.2.100 interval=10 priority=100");
+    b.expect("Initialize -> Backup");
+    a.tell("leave");
+    a.expect("Active -> Initialize");
+    b.expect("Backup -> Active");
+    // It would preempt if it took part: 50 intervals show that it does not.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(net.b.has_address(VIP).unwrap() && !net.a.has_address(VIP).unwrap());
+    a.tell("rejoin");
+    assert!(a.says("Backup -> Active", 2), "{:#?}", a.lines());
+    b.expect("Active -> Backup");
+    a.stop();
+    b.stop();
+}
+
+#[test]
 fn the_members_of_a_sync_group_leave_together_and_return_together() {
     let Some(net) = Pair::new() else { return };
     let other: std::net::IpAddr = "192.0.2.101".parse().unwrap();
