@@ -126,7 +126,7 @@ impl Agent {
     }
 }
 
-/// The same with a driver whose events are awaited, for `add` and `stop` alone.
+/// The same with a driver whose events are awaited, for `add`, `able no` and `stop` alone.
 #[cfg(feature = "tokio")]
 fn run_in_tokio(driver: Driver) {
     let (tell, commands) = std::sync::mpsc::channel();
@@ -144,6 +144,10 @@ fn run_in_tokio(driver: Driver) {
             }
             match commands.try_recv().as_deref() {
                 Ok("stop") | Err(TryRecvError::Disconnected) => break,
+                Ok("able no") => {
+                    let id = driver.driver().router().ids().next().expect("a virtual router");
+                    driver.driver().set_able(id, false).unwrap();
+                }
                 Ok(command) => {
                     let words = command.strip_prefix("add ").expect("an add");
                     driver.driver().add(config(words.split_whitespace())).unwrap();
@@ -151,7 +155,7 @@ fn run_in_tokio(driver: Driver) {
                 Err(TryRecvError::Empty) => {}
             }
         }
-        driver.into_inner().shutdown().unwrap().iter().for_each(|event| println!("{event}"));
+        driver.shutdown().unwrap().iter().for_each(|event| println!("{event}"));
     });
 }
 
