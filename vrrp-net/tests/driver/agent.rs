@@ -328,7 +328,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
     #[cfg(feature = "auth-hmac")]
     let mut keys = None;
-    let mut yield_when = Yield::Auto;
+    let (mut yield_when, mut group) = (Yield::Auto, None);
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -339,6 +339,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(("excluded", number)) => excluded = number.parse().unwrap(),
             Some(("gate", millis)) => gate = Some(Duration::from_millis(millis.parse().unwrap())),
             Some(("peer", address)) => peers.push(address.parse().unwrap()),
+            Some(("group", address)) => group = Some(address.parse().unwrap()),
             Some(("mac", "virtual")) => virtual_mac = true,
             Some(("label", name)) => label = Some(name.parse::<Label>().unwrap()),
             Some(("scope", number)) => scope = Some(Scope::Other(number.parse().unwrap())),
@@ -388,6 +389,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let config = rules.into_iter().fold(config, RouterConfig::with_rule);
     let config = source.map_or(config.clone(), |source| config.clone().with_source(source));
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
+    let config = group.map_or(config.clone(), |group| config.clone().with_addressing(Addressing::multicast_to(group)));
     let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };
     let config = match version {
         Some(version) => config.with_version(version),
