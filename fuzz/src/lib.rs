@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod checks;
+pub mod configuration;
 pub mod lan;
 pub mod packet;
 pub mod roundtrip;
