@@ -485,8 +485,10 @@ impl Driver {
         // Advertisements first: what follows may keep the kernel busy for a while.
         self.perform();
         self.do_chores(now);
-        self.finish_turn()?;
-        Ok(std::mem::take(&mut self.events))
+        self.carry_out();
+        let events = std::mem::take(&mut self.events);
+        self.arm(sys::boottime_now())?;
+        Ok(events)
     }
 
     /// Waits until there is something to [`process`](Self::process), at most `timeout` (`None`: for ever). For programs
@@ -528,16 +530,20 @@ impl Driver {
         self.router.set_wall_clock(now, vrrp_core::hmac::WallClock::from(since_epoch));
     }
 
-    /// Carries out what the protocol wants done, and sets the timer for what it wants next.
+    /// Carries out what the protocol wants done, and sets the timer for what it wants next: at once, if something happened
+    /// that the application has to be told of.
     fn finish_turn(&mut self) -> Result<(), Error> {
+        self.carry_out();
+        self.arm(sys::boottime_now())
+    }
+
+    fn carry_out(&mut self) {
         self.set_filters();
         self.perform();
         self.change_addresses();
         // What came of that.
         self.perform();
-        let now = sys::boottime_now();
-        self.announce_some(now);
-        self.arm(now)
+        self.announce_some(sys::boottime_now());
     }
 
     /// As [`finish_turn`](Self::finish_turn), until nothing is left to ask of the kernel.
@@ -556,7 +562,7 @@ impl Driver {
 
     /// Sets the timer. One that goes off too early costs less than to set it again with each advertisement heard.
     fn arm(&mut self, now: Instant) -> Result<(), Error> {
-        let at_once = self.has_todo().then_some(now);
+        let at_once = (self.has_todo() || !self.events.is_empty()).then_some(now);
         let chore = self.chores.first().map(|(at, _)| *at);
         let others = [chore, at_once, self.next_announcement(now), self.intake.next_look()];
         let next = others.into_iter().chain([self.router.poll_timeout()]).flatten().min();

@@ -126,7 +126,7 @@ impl Agent {
     }
 }
 
-/// The same with a driver whose events are awaited, for `add` and `stop` alone.
+/// The same with a driver whose events are awaited, for `add`, `able no` and `stop` alone.
 #[cfg(feature = "tokio")]
 fn run_in_tokio(driver: Driver) {
     let (tell, commands) = std::sync::mpsc::channel();
@@ -144,6 +144,10 @@ fn run_in_tokio(driver: Driver) {
             }
             match commands.try_recv().as_deref() {
                 Ok("stop") | Err(TryRecvError::Disconnected) => break,
+                Ok("able no") => {
+                    let id = driver.driver().router().ids().next().expect("a virtual router");
+                    driver.driver().set_able(id, false).unwrap();
+                }
                 Ok(command) => {
                     let words = command.strip_prefix("add ").expect("an add");
                     driver.driver().add(config(words.split_whitespace())).unwrap();
@@ -151,7 +155,7 @@ fn run_in_tokio(driver: Driver) {
                 Err(TryRecvError::Empty) => {}
             }
         }
-        driver.into_inner().shutdown().unwrap().iter().for_each(|event| println!("{event}"));
+        driver.shutdown().unwrap().iter().for_each(|event| println!("{event}"));
     });
 }
 
@@ -324,7 +328,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
     #[cfg(feature = "auth-hmac")]
     let mut keys = None;
-    let mut yield_when = Yield::Auto;
+    let (mut yield_when, mut group) = (Yield::Auto, None);
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -335,6 +339,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(("excluded", number)) => excluded = number.parse().unwrap(),
             Some(("gate", millis)) => gate = Some(Duration::from_millis(millis.parse().unwrap())),
             Some(("peer", address)) => peers.push(address.parse().unwrap()),
+            Some(("group", address)) => group = Some(address.parse().unwrap()),
             Some(("mac", "virtual")) => virtual_mac = true,
             Some(("label", name)) => label = Some(name.parse::<Label>().unwrap()),
             Some(("scope", number)) => scope = Some(Scope::Other(number.parse().unwrap())),
@@ -384,6 +389,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let config = rules.into_iter().fold(config, RouterConfig::with_rule);
     let config = source.map_or(config.clone(), |source| config.clone().with_source(source));
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
+    let config = group.map_or(config.clone(), |group| config.clone().with_addressing(Addressing::multicast_to(group)));
     let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };
     let config = match version {
         Some(version) => config.with_version(version),
