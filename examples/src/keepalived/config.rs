@@ -34,7 +34,7 @@ pub use self::sync_group::SyncGroup;
 pub use self::track::{Tracked, Tracking};
 pub use self::value::{Name, Script, Seconds, Secret, Weight};
 pub use self::watched::{ParamMatch, TrackFile, TrackProcess, VrrpScript};
-use super::diagnostic::{Diagnostic, Report};
+use super::diagnostic::Report;
 use super::entry::Entry;
 use super::keyword::{Keyword, read, read_all, unsupported, unsupported_block};
 use super::tree::Node;
@@ -134,17 +134,6 @@ impl Configuration {
 /// Why nothing of BFD is.
 const BFD: &str = "there is no BFD here: use a short advert_int, or track_process of a BFD daemon";
 
-/// One block of those that have names, in the order of the file; a name that is there already is an error.
-fn add<T>(list: &mut Vec<T>, name: fn(&T) -> &Name, new: T, keyword: &str) -> Result<(), Diagnostic> {
-    if list.iter().any(|other| name(other) == name(&new)) {
-        let new = name(&new);
-        let message = format!("there is a {keyword} {} already", new.text);
-        return Err(Diagnostic::error(new.span, message).with_help("each needs a name of its own"));
-    }
-    list.push(new);
-    Ok(())
-}
-
 fn place(entry: &Entry<'_>, name: &Name) -> String {
     format!("{} {}", entry.keyword(), name.text)
 }
@@ -166,7 +155,8 @@ const TOP: &[Keyword<Configuration>] = &[
     read(&["track_group"], |all, entry| {
         let mut group = TrackGroup { name: entry.name("the name of the group")?, group: Vec::new() };
         entry.block(&[TRACK_GROUP], &place(entry, &group.name), &mut group)?;
-        add(&mut all.track_groups, |group| &group.name, group, "track_group")
+        all.track_groups.push(group);
+        Ok(())
     }),
     read(&["interface_up_down_delays"], |all, entry| {
         let delays = entry.list(|line| {
@@ -181,17 +171,20 @@ const TOP: &[Keyword<Configuration>] = &[
     read(&["vrrp_script"], |all, entry| {
         let mut script = VrrpScript::new(entry.name("the name of the script")?);
         entry.block(&[watched::SCRIPT], &place(entry, &script.name), &mut script)?;
-        add(&mut all.vrrp_scripts, |script| &script.name, script, "vrrp_script")
+        all.vrrp_scripts.push(script);
+        Ok(())
     }),
     read(&["track_file", "vrrp_track_file"], |all, entry| {
         let mut file = TrackFile::new(entry.name("the name of the file's entry")?);
         entry.block(&[watched::FILE], &place(entry, &file.name), &mut file)?;
-        add(&mut all.track_files, |file| &file.name, file, "track_file")
+        all.track_files.push(file);
+        Ok(())
     }),
     read(&["vrrp_track_process", "track_process"], |all, entry| {
         let mut process = TrackProcess::new(entry.name("the name of the process's entry")?);
         entry.block(&[watched::PROCESS], &place(entry, &process.name), &mut process)?;
-        add(&mut all.vrrp_track_processes, |process| &process.name, process, "vrrp_track_process")
+        all.vrrp_track_processes.push(process);
+        Ok(())
     }),
     read(&["garp_group"], |all, entry| {
         let mut group = GarpGroup::default();
@@ -202,17 +195,20 @@ const TOP: &[Keyword<Configuration>] = &[
     read(&["vrrp_sync_group"], |all, entry| {
         let mut group = SyncGroup::new(entry.name("the name of the group")?);
         entry.block(&[sync_group::SYNC_GROUP], &place(entry, &group.name), &mut group)?;
-        add(&mut all.vrrp_sync_groups, |group| &group.name, group, "vrrp_sync_group")
+        all.vrrp_sync_groups.push(group);
+        Ok(())
     }),
     read(&["vrrp_instance"], |all, entry| {
         let mut instance = Instance::new(entry.name("the name of the instance")?);
         entry.block(&[instance::INSTANCE], &place(entry, &instance.name), &mut instance)?;
         instance::check_presence(&instance, entry);
-        add(&mut all.vrrp_instances, |instance| &instance.name, instance, "vrrp_instance")
+        all.vrrp_instances.push(instance);
+        Ok(())
     }),
     read(&["virtual_server_group"], |all, entry| {
         let group = balance::virtual_server_group(entry)?;
-        add(&mut all.virtual_server_groups, |group| &group.name, group, "virtual_server_group")
+        all.virtual_server_groups.push(group);
+        Ok(())
     }),
     read(&["virtual_server"], |all, entry| {
         all.virtual_servers.push(balance::virtual_server(entry)?);

@@ -51,3 +51,15 @@ fn what_nobody_would_write_is_an_error_and_no_panic() {
     assert!(said(&long).len() < 4096, "a megabyte of one word is not shown whole");
     assert!(said(&"a ".repeat(1 << 19)).len() < 4096);
 }
+
+#[test]
+fn what_is_cut_off_anywhere_is_read_as_far_as_it_goes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keepalived_conf/mistakes");
+    for file in ["instance", "servers", "versions", "expansion"] {
+        let text = std::fs::read_to_string(folder.join(file).with_extension("conf")).unwrap();
+        for (end, _) in text.char_indices() {
+            said(&text[..end]);
+            said(&text[end..]);
+        }
+    }
+}

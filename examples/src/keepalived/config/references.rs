@@ -8,26 +8,76 @@ use super::value::Name;
 use super::{Configuration, Frontend, Instance, Question, Tracking};
 use crate::keepalived::diagnostic::{Diagnostic, Report, nearest};
 
+/// The names of each kind.
+struct Names<'a> {
+    instances: BTreeSet<&'a str>,
+    scripts: BTreeSet<&'a str>,
+    files: BTreeSet<&'a str>,
+    processes: BTreeSet<&'a str>,
+    track_groups: BTreeSet<&'a str>,
+    server_groups: BTreeSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// Collects them, and says which are there twice.
+    fn collect(all: &'a Configuration, report: &mut Report) -> Self {
+        unique(all.vrrp_sync_groups.iter().map(|group| &group.name), "vrrp_sync_group", report);
+        Self {
+            instances: unique(all.vrrp_instances.iter().map(|instance| &instance.name), "vrrp_instance", report),
+            scripts: unique(all.vrrp_scripts.iter().map(|script| &script.name), "vrrp_script", report),
+            files: unique(all.track_files.iter().map(|file| &file.name), "track_file", report),
+            processes: unique(
+                all.vrrp_track_processes.iter().map(|process| &process.name),
+                "vrrp_track_process",
+                report,
+            ),
+            track_groups: unique(all.track_groups.iter().map(|group| &group.name), "track_group", report),
+            server_groups: unique(
+                all.virtual_server_groups.iter().map(|group| &group.name),
+                "virtual_server_group",
+                report,
+            ),
+        }
+    }
+
+    fn check_tracking(&self, track: &Tracking, report: &mut Report) {
+        refers(track.scripts.iter().map(|tracked| &tracked.name), &self.scripts, "vrrp_script", report);
+        refers(track.files.iter().map(|tracked| &tracked.name), &self.files, "track_file", report);
+        refers(track.processes.iter().map(|tracked| &tracked.name), &self.processes, "vrrp_track_process", report);
+    }
+}
+
+/// The names, of which each may be there once.
+fn unique<'a>(names: impl Iterator<Item = &'a Name>, keyword: &str, report: &mut Report) -> BTreeSet<&'a str> {
+    let mut known = BTreeSet::new();
+    for name in names {
+        if !known.insert(name.as_str()) {
+            let message = format!("there is a {keyword} {} already", name.text);
+            report.push(Diagnostic::error(name.span, message).with_help("each needs a name of its own"));
+        }
+    }
+    known
+}
+
 impl Configuration {
     /// Says what does not go together.
     pub(super) fn check_references(&self, report: &mut Report) {
-        let instances: BTreeSet<_> = self.vrrp_instances.iter().map(|instance| instance.name.as_str()).collect();
+        let names = Names::collect(self, report);
         for group in &self.vrrp_sync_groups {
-            refers(&group.group, &instances, "vrrp_instance", report);
-            self.check_tracking(&group.track, report);
+            refers(&group.group, &names.instances, "vrrp_instance", report);
+            names.check_tracking(&group.track, report);
             if group.group.is_empty() {
                 report.push(Diagnostic::error(group.name.span, format!("group {} has no members", group.name.text)));
             }
         }
-        self.track_groups.iter().for_each(|group| refers(&group.group, &instances, "vrrp_instance", report));
+        self.track_groups.iter().for_each(|group| refers(&group.group, &names.instances, "vrrp_instance", report));
         if let Some(instance) = self.global_defs.lvs_sync_daemon.as_ref().and_then(|daemon| daemon.instance.as_ref()) {
-            refers([instance], &instances, "vrrp_instance", report);
+            refers([instance], &names.instances, "vrrp_instance", report);
         }
-        let groups: BTreeSet<_> = self.track_groups.iter().map(|group| group.name.as_str()).collect();
         let addresses = self.static_ipaddress.iter().filter_map(|address| address.track_group.as_ref());
         let routes = self.static_routes.iter().filter_map(|route| route.track_group.as_ref());
         let rules = self.static_rules.iter().filter_map(|rule| rule.track_group.as_ref());
-        refers(addresses.chain(routes).chain(rules), &groups, "track_group", report);
+        refers(addresses.chain(routes).chain(rules), &names.track_groups, "track_group", report);
         for script in &self.vrrp_scripts {
             if script.script.as_ref().is_none_or(|script| script.command.is_empty()) {
                 let message = format!("vrrp_script {} has no script", script.name.text);
@@ -42,27 +92,16 @@ impl Configuration {
             report.push(Diagnostic::error(process.name.span, message));
         }
         for instance in &self.vrrp_instances {
-            self.check_tracking(&instance.track, report);
+            names.check_tracking(&instance.track, report);
             check_instance(instance, report);
         }
-        self.check_servers(report);
+        self.check_servers(&names, report);
     }
 
-    fn check_tracking(&self, track: &Tracking, report: &mut Report) {
-        let scripts: BTreeSet<_> = self.vrrp_scripts.iter().map(|script| script.name.as_str()).collect();
-        refers(track.scripts.iter().map(|tracked| &tracked.name), &scripts, "vrrp_script", report);
-        let files: BTreeSet<_> = self.track_files.iter().map(|file| file.name.as_str()).collect();
-        refers(track.files.iter().map(|tracked| &tracked.name), &files, "track_file", report);
-        let processes: BTreeSet<_> = self.vrrp_track_processes.iter().map(|process| process.name.as_str()).collect();
-        refers(track.processes.iter().map(|tracked| &tracked.name), &processes, "vrrp_track_process", report);
-    }
-
-    fn check_servers(&self, report: &mut Report) {
-        let groups: BTreeSet<_> = self.virtual_server_groups.iter().map(|group| group.name.as_str()).collect();
-        let files: BTreeSet<_> = self.track_files.iter().map(|file| file.name.as_str()).collect();
+    fn check_servers(&self, names: &Names<'_>, report: &mut Report) {
         for server in &self.virtual_servers {
             if let Frontend::Group(name) = &server.frontend {
-                refers([name], &groups, "virtual_server_group", report);
+                refers([name], &names.server_groups, "virtual_server_group", report);
             }
             if server.real_servers.is_empty() && server.sorry_server.is_none() {
                 report.push(Diagnostic::warning(server.span, "this virtual_server has no real_server: nobody serves"));
@@ -75,7 +114,7 @@ impl Configuration {
             }
             for checker in server.real_servers.iter().flat_map(|server| &server.checkers) {
                 if let Question::File { track_file: Some(name), .. } = &checker.question {
-                    refers([name], &files, "track_file", report);
+                    refers([name], &names.files, "track_file", report);
                 }
             }
         }
