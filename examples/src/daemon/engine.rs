@@ -215,10 +215,11 @@ impl Engine {
         Ok(())
     }
 
-    fn take(&mut self, event: &DriverEvent) -> anyhow::Result<()> {
+    pub(super) fn take(&mut self, event: &DriverEvent) -> anyhow::Result<()> {
         let name = event.router().and_then(|id| self.names.get(&id)).cloned();
         let router = name.as_deref().and_then(|name| self.config.routers.iter().find(|it| it.name == name));
-        log::driver(&router.map(label).unwrap_or_default(), event);
+        // One that was removed has its name alone.
+        log::driver(&router.map(label).or_else(|| name.clone()).unwrap_or_default(), event);
         self.tell_watchers(name.clone(), event);
         match (event, name) {
             (DriverEvent::Transition { transition, .. }, Some(name)) => {

@@ -141,15 +141,19 @@ impl Engine {
         self.regroup()?;
         for router in &wanted {
             self.assess(&router.name)?;
+            self.tell_groups_of(&router.name);
         }
         Ok(())
     }
 
     fn remove(&mut self, name: &str) -> anyhow::Result<()> {
-        if let Some(running) = self.routers.remove(name) {
-            self.names.remove(&running.id);
-            self.driver.remove(running.id)?;
+        let Some(running) = self.routers.remove(name) else { return Ok(()) };
+        self.driver.remove(running.id)?;
+        // Its last ones have its name.
+        for event in self.driver.process()? {
+            self.take(&event)?;
         }
+        self.names.remove(&running.id);
         Ok(())
     }
 
