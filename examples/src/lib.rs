@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod daemon;
+pub mod keepalived;
 pub mod settings;
 
 /// The README's code compiles.

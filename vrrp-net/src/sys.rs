@@ -12,8 +12,8 @@ use std::time::Duration;
 
 // The numbers that the rest of the crate needs; nothing else of libc leaves this file.
 pub(crate) use libc::{
-    AF_NETLINK, AF_UNSPEC, EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, ENOBUFS, ENODEV, ENOMEM,
-    EOPNOTSUPP, EPERM, EROFS, MSG_TRUNC,
+    AF_NETLINK, AF_UNSPEC, EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EEXIST, EHOSTUNREACH, ENETDOWN,
+    ENETUNREACH, ENOBUFS, ENODEV, ENOENT, ENOMEM, EOPNOTSUPP, EPERM, EROFS, ESRCH, MSG_TRUNC,
 };
 use vrrp_core::{IfIndex, Instant};
 

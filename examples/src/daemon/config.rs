@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use vrrp_net::RouterConfig;
 use vrrp_net::vrrp_core::track::{Impact, Tracked};
 use vrrp_net::vrrp_core::{Interval, Params, Priority, Version};
+use vrrp_net::{RouterConfig, Statics};
 
 pub use self::check::ConfigError;
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub files: Vec<TrackedFile>,
     /// Programs that virtual routers want to run (`vrrp_track_process`).
     pub processes: Vec<TrackedProcess>,
+    /// Addresses, routes and rules that are there whatever the roles are (`static_ipaddress`, `static_routes`, `static_rules`).
+    pub statics: Statics,
     /// What is balanced behind the addresses (`virtual_server`). An empty one needs no IPVS in the kernel.
     pub director: Option<DirectorConfig>,
     /// Who is written to (`notification_email`); `None`: nobody.
@@ -70,6 +72,7 @@ impl Default for Config {
             scripts: Vec::new(),
             files: Vec::new(),
             processes: Vec::new(),
+            statics: Statics::new(),
             director: None,
             mail: None,
             fifos: Vec::new(),
@@ -429,6 +432,8 @@ pub struct DirectorConfig {
     pub routers: Vec<String>,
     /// What a lost quorum does to those; `None`: nothing.
     pub quorum_impact: Option<Impact>,
+    /// Whether every service that is in the kernel's table at the start is a former run's, and goes if it is not wanted.
+    pub whole_table: bool,
     /// What is run and mailed, by the name of the virtual server.
     pub notify: Vec<ServerNotify>,
 }

@@ -113,6 +113,7 @@ impl Engine {
         for fifo in engine.config.fifos.clone() {
             engine.fifos.push(OpenFifo::open(fifo, &mut engine.runner)?);
         }
+        engine.driver.set_statics(engine.config.statics.clone())?;
         match engine.begins_at {
             Some(_) => tracing::info!("virtual routers begin in {:?}", engine.config.startup_delay),
             None => engine.begin()?,
@@ -125,7 +126,10 @@ impl Engine {
         if config.config.virtual_servers.is_empty() {
             return Ok(());
         }
-        let mut director = Director::new(Ipvs::open()?, config.config.clone())?;
+        let mut ipvs = Ipvs::open()?;
+        let left = if config.whole_table { ipvs.service_list()? } else { Vec::new() };
+        let mut director = Director::new(ipvs, config.config.clone())?;
+        director.take_over(left.into_iter().map(|status| status.service.id))?;
         let events = director.process()?;
         self.director = Some(director);
         self.take_director(events);

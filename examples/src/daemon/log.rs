@@ -13,6 +13,9 @@ pub(super) fn driver(router: &str, event: &DriverEvent) {
         },
         DriverEvent::Waiting { .. }
         | DriverEvent::AddressRestored { .. }
+        | DriverEvent::RouteRestored { .. }
+        | DriverEvent::RuleRestored { .. }
+        | DriverEvent::StaticRestored { .. }
         | DriverEvent::AddressMisplaced { .. }
         | DriverEvent::GuardianLost => tracing::warn!(router, "{event}"),
         _ => tracing::error!(router, "{event}"),
@@ -24,6 +27,7 @@ pub(super) fn director(event: &DirectorEvent) {
     match event {
         DirectorEvent::Refused { .. } => tracing::error!("{event}"),
         DirectorEvent::ServerDown { .. }
+        | DirectorEvent::AttemptFailed { .. }
         | DirectorEvent::CheckHindered { .. }
         | DirectorEvent::QuorumDown { .. }
         | DirectorEvent::SorryIn { .. } => tracing::warn!("{event}"),

@@ -59,6 +59,9 @@ impl Engine {
             self.mailer = mailer;
         }
         self.change_fifos();
+        if self.config.statics != before.statics {
+            self.driver.set_statics(self.config.statics.clone())?;
+        }
         if (&self.config.control, self.config.metrics) != (&before.control, before.metrics) {
             // The old ones go first: the new ones may be at their place.
             self.control = Control::default();

@@ -20,7 +20,8 @@ use self::settings::{File, Settings};
 /// Balances virtual servers over real ones with the kernel's IPVS, on the one of two hosts that has the virtual address.
 ///
 /// Runs in the foreground. SIGTERM hands the address over to the other host, without a gap, removes the virtual servers
-/// and ends; SIGINT does so at once. SIGHUP reads the file anew. Needs CAP_NET_RAW, CAP_NET_ADMIN and the module ip_vs.
+/// and ends; SIGINT does so at once. SIGHUP reads the file again: what stays in it goes on, connections and checks too.
+/// Needs CAP_NET_RAW, CAP_NET_ADMIN and the module ip_vs.
 #[derive(Parser)]
 #[command(name = "director")]
 struct Arguments {
@@ -61,9 +62,10 @@ fn main() -> ExitCode {
 }
 
 fn config(path: &Path) -> anyhow::Result<Config> {
-    let Settings { router, director, quorum_impact } = File::read(path)?;
+    let Settings { router, director, quorum_impact, whole_table } = File::read(path)?;
     let name = format!("{}/{}", router.interface(), router.vrid());
-    let director = DirectorConfig { config: director, routers: Vec::new(), quorum_impact, notify: Vec::new() };
+    let (routers, notify) = (Vec::new(), Vec::new());
+    let director = DirectorConfig { config: director, routers, quorum_impact, whole_table, notify };
     let program = concat!("director ", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(Config { program, routers: vec![Router::new(name, router)], director: Some(director), ..Config::default() })
 }
