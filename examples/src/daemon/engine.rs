@@ -108,6 +108,7 @@ impl Engine {
             summed_up: String::new(),
         };
         engine.control = engine.open_control()?;
+        engine.driver.set_statics(engine.config.statics.clone())?;
         // The table first, then the addresses.
         engine.start_director()?;
         for fifo in engine.config.fifos.clone() {
