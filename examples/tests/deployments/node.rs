@@ -69,6 +69,28 @@ impl Node {
         assert!(self.log.wait_for(PATIENCE, text), "no {text:?} in {:#?}", self.log.lines());
     }
 
+    /// Gives it another text, of which it is told.
+    pub(crate) fn reload(&self, text: &str) {
+        self.folder.write("keepalived.conf", text);
+        self.signal(Signal::HUP);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let number = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process number");
+        kill_process(number, signal).expect("signal keepalived");
+    }
+
+    /// A file of its folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.file(name)
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.wait(std::time::Duration::ZERO).expect("wait for keepalived").is_none()
+    }
+
     /// Ends it as a crash does.
     pub(crate) fn kill(&mut self) {
         if self.kind == Real {
