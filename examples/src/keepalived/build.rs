@@ -75,10 +75,6 @@ impl Builder<'_> {
         let global = &self.configuration.global_defs;
         let notices = [
             (
-                global.dynamic_interfaces,
-                "dynamic_interfaces: an interface must be there at the start; later it may come and go",
-            ),
-            (
                 global.vmac_prefix.is_some(),
                 "vmac_prefix: interfaces of virtual MAC addresses are called vrrp.ID and vrrp6.ID",
             ),
@@ -168,7 +164,9 @@ impl Builder<'_> {
 
     fn fifo(&mut self, fifo: &Fifo, about: About) -> Option<daemon::Fifo> {
         let (path, user, group) = fifo.path.as_ref()?;
-        let owner = user.as_ref().and_then(|user| self.user(user, group.as_deref(), Span::default()));
+        let default = self.configuration.global_defs.script_user.clone();
+        let named = user.clone().map(|user| (user, group.clone())).or(default);
+        let owner = named.and_then(|(user, group)| self.user(&user, group.as_deref(), Span::default()));
         let script = fifo.script.as_ref().and_then(|script| self.command(script));
         Some(daemon::Fifo { path: path.into(), owner, about, script })
     }

@@ -8,7 +8,7 @@ use vrrp_net::vrrp_core::wire::{Authentication, ChecksumAcceptance, ChecksumPoli
 use vrrp_net::vrrp_core::{Addressing, Family, Preempt, Version};
 use vrrp_net::{Announcements, RouterConfig, VirtualMac};
 
-use super::Builder;
+use super::{Builder, watched};
 use crate::daemon::config::{Router, settle_time};
 use crate::keepalived::config::{AntiReplay, Hmac, HmacKey, HmacMode, InitialState, Instance, KeyNumber, OldChecksum};
 
@@ -34,7 +34,9 @@ impl Builder<'_> {
             .with_answer_rivals(!instance.lower_prio_no_advert.unwrap_or_default())
             .with_strict_address_list(instance.strict_mode.unwrap_or_default())
             .with_accept_mode(instance.accept.unwrap_or(!instance.strict_mode.unwrap_or_default()))
-            .with_link_delay(self.link_delay(interface.as_str()));
+            .with_link_delay(self.link_delay(interface.as_str()))
+            // The others are to serve meanwhile.
+            .with_absent_interface(true);
         for address in &instance.virtual_ipaddress {
             config = config.with_address(self.address(address)?);
         }
@@ -69,7 +71,8 @@ impl Builder<'_> {
         config = self.authenticated(config, instance, version);
         let groups = self.configuration.vrrp_sync_groups.iter().filter(|group| group.group.contains(&instance.name));
         let tracking = std::iter::once(&instance.track).chain(groups.map(|group| &group.track));
-        let sources: Vec<_> = tracking.flat_map(|tracking| self.interfaces(tracking, interface.as_str())).collect();
+        let mut sources: Vec<_> = tracking.flat_map(|tracking| self.interfaces(tracking, interface.as_str())).collect();
+        sources.extend(watched::implied(instance, &sources));
         Some(Router {
             tracks: self.tracks(&instance.track),
             notify: self.notify(&instance.notify),

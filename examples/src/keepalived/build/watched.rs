@@ -1,5 +1,7 @@
 //! What virtual routers track.
 
+use std::collections::BTreeSet;
+
 use vrrp_net::tracking::{Source, TrackedInterface};
 
 use super::Builder;
@@ -77,6 +79,24 @@ impl Builder<'_> {
             ..TrackedProcess::new(process.name.text.clone(), program)
         })
     }
+}
+
+/// The other interfaces that addresses and routes are on, but for those that are tracked as somebody said: an address on an
+/// interface that is down serves nobody, and another host may have one that is up.
+pub(super) fn implied(instance: &config::Instance, tracked: &[Source]) -> Vec<Source> {
+    let addresses = instance.virtual_ipaddress.iter().chain(&instance.virtual_ipaddress_excluded);
+    let of_addresses = addresses.filter(|address| !address.no_track).filter_map(|address| address.dev.as_ref());
+    let of_routes = instance.virtual_routes.iter().filter(|it| !it.no_track).filter_map(|it| it.dev.as_ref());
+    let said =
+        |name: &str| tracked.iter().any(|it| matches!(it, Source::Interface(interface) if interface.name == name));
+    let own = instance.interface.as_ref().map(config::Name::as_str);
+    let names = of_addresses.chain(of_routes).map(config::Name::as_str);
+    let names: BTreeSet<&str> = names.filter(|name| Some(*name) != own && !said(name)).collect();
+    let source = |name: &str| {
+        let effect = Effect::FAULT.tracked(true);
+        Source::Interface(TrackedInterface { name: name.to_owned(), impact: effect.impact, inverted: effect.inverted })
+    };
+    names.into_iter().map(source).collect()
 }
 
 /// Heavier than any priority makes no difference.

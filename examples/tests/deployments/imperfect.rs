@@ -1,0 +1,78 @@
+//! Hosts that are not as their file would have them: interfaces that are missing or down, programs that may do little.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use crate::common::{PATIENCE, TempDir, wait_until};
+use crate::node::{Kind, Node};
+use crate::site::Site;
+
+fn site() -> Option<Site> {
+    Site::new("eth0", &["192.0.2.1/24", "192.0.2.2/24"], "192.0.2.100")
+}
+
+fn instance(name: &str, interface: &str, id: u8, more: &str) -> String {
+    format!("vrrp_instance {name} {{\n interface {interface}\n virtual_router_id {id}\n{more}\n}}\n")
+}
+
+#[test]
+fn an_interface_that_is_missing_at_the_start_keeps_no_other_instance_from_serving() {
+    let Some(site) = site() else { return };
+    let other = "use_vmac\n virtual_ipaddress {\n 198.51.100.100/24\n }";
+    let text = instance("VI_1", "eth0", 51, "virtual_ipaddress {\n 192.0.2.100/24\n }");
+    let text = text + &instance("VI_2", "eth9", 51, other) + "static_ipaddress {\n 10.9.0.1/24 dev eth9\n }\n";
+    let mut node = Node::start(Kind::Ours, &site.hosts[0], &text);
+    node.says("no interface \"eth9\" (have: lo, eth0)");
+    site.wait_for_holders(&[0]);
+    let _eth9 = site.hosts[0].attach(&site.lan, "eth9", &["198.51.100.1/24"]).unwrap();
+    for address in ["198.51.100.100", "10.9.0.1"] {
+        let there = site.hosts[0].wait_for_address(address.parse().unwrap(), true, PATIENCE).unwrap();
+        assert!(there, "{address}: {:#?}", node.log().lines());
+    }
+    node.terminate();
+}
+
+#[test]
+fn an_instance_leaves_while_another_interface_that_its_addresses_or_routes_are_on_is_down_unless_told_not_to() {
+    let address = "virtual_ipaddress_excluded {\n 198.51.100.100/24 dev eth1\n }";
+    let route = "virtual_routes {\n 203.0.113.0/24 via 198.51.100.9 dev eth1\n }";
+    let untracked = address.replace("eth1", "eth1 no_track");
+    for (more, leaves) in [(address, true), (route, true), (untracked.as_str(), false)] {
+        let Some(site) = site() else { return };
+        let own = format!("virtual_ipaddress {{\n 192.0.2.100/24\n }}\n{more}");
+        let inner = site.hosts[0].attach(&site.lan, "eth1", &["198.51.100.1/24"]).unwrap();
+        let mut node = Node::start(Kind::Ours, &site.hosts[0], &instance("VI_1", "eth0", 51, &own));
+        site.wait_for_holders(&[0]);
+        site.hosts[0].netlink().unwrap().set_up(inner.index(), false).unwrap();
+        if leaves {
+            node.says("something that is tracked is down");
+            site.wait_for_holders(&[]);
+            site.hosts[0].netlink().unwrap().set_up(inner.index(), true).unwrap();
+            site.wait_for_holders(&[0]);
+        } else {
+            site.stays_with(&[0], std::time::Duration::from_secs(2));
+        }
+        node.terminate();
+    }
+}
+
+#[test]
+fn a_pipe_is_readable_for_the_user_that_scripts_run_as() {
+    let Some(site) = site() else { return };
+    let folder = TempDir::new();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let place = folder.path().display().to_string();
+    let reader = folder.write("reader.sh", &format!("#!/bin/sh\nexec cat \"$1\" >> {place}/told\n"));
+    std::fs::set_permissions(&reader, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let global = format!(
+        "global_defs {{\n script_user nobody\n notify_fifo {place}/pipe\n notify_fifo_script {}\n}}\n",
+        reader.display()
+    );
+    let text = global + &instance("VI_1", "eth0", 51, "virtual_ipaddress {\n 192.0.2.100/24\n }");
+    let mut node = Node::start_in(Kind::Ours, &site.hosts[0], &text, folder);
+    site.wait_for_holders(&[0]);
+    let expected = "INSTANCE \"VI_1\" BACKUP 100\nINSTANCE \"VI_1\" MASTER 100\n";
+    let told = || std::fs::read_to_string(node.file("told")).unwrap_or_default();
+    assert!(wait_until(PATIENCE, || told() == expected), "{:?} {:#?}", told(), node.log().lines());
+    assert_ne!(std::fs::metadata(node.file("pipe")).unwrap().uid(), 0);
+    node.terminate();
+}
