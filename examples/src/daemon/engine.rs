@@ -116,7 +116,10 @@ impl Engine {
         // The table first, then the addresses.
         engine.start_director()?;
         for fifo in engine.config.fifos.clone() {
-            engine.fifos.push(OpenFifo::open(fifo, &mut engine.runner)?);
+            match OpenFifo::open(fifo, &mut engine.runner) {
+                Ok(fifo) => engine.fifos.push(fifo),
+                Err(error) => tracing::error!("nobody is told there: {error:#}"),
+            }
         }
         engine.driver.set_statics(engine.config.statics.clone())?;
         match engine.begins_at {

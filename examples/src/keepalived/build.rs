@@ -5,7 +5,7 @@ mod instance;
 mod path;
 mod watched;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use vrrp_net::{Address, Statics};
@@ -31,6 +31,7 @@ pub fn config(reading: &mut Reading) -> Config {
         report: &mut reading.report,
         users: BTreeMap::new(),
         rules: 0,
+        cannot_run: BTreeSet::new(),
     };
     builder.config()
 }
@@ -43,6 +44,8 @@ struct Builder<'r> {
     users: BTreeMap<(String, Option<String>), Option<User>>,
     /// How many rules were given a place.
     rules: u32,
+    /// The checks that cannot be run.
+    cannot_run: BTreeSet<daemon::Watched>,
 }
 
 impl Builder<'_> {
@@ -50,12 +53,14 @@ impl Builder<'_> {
         self.warn_of_what_is_not_done();
         let global = &self.configuration.global_defs;
         let instances = &self.configuration.vrrp_instances;
+        // Before those that track them.
+        let scripts = self.scripts();
         let (startup, shutdown) = (global.startup_script.as_ref(), global.shutdown_script.as_ref());
         Config {
             name: global.router_id.clone().unwrap_or_default(),
             routers: instances.iter().filter_map(|instance| self.router(instance)).collect(),
             groups: self.configuration.vrrp_sync_groups.iter().map(|group| self.group(group)).collect(),
-            scripts: self.configuration.vrrp_scripts.iter().filter_map(|script| self.script(script)).collect(),
+            scripts,
             files: self.configuration.track_files.iter().filter_map(|file| self.file(file)).collect(),
             processes: self.configuration.vrrp_track_processes.iter().filter_map(|it| self.process(it)).collect(),
             statics: self.statics(),
@@ -180,7 +185,11 @@ impl Builder<'_> {
     fn command(&mut self, script: &Script) -> Option<Command> {
         let default = self.configuration.global_defs.script_user.clone();
         let named = script.user.clone().map(|user| (user, script.group.clone())).or(default);
-        let user = named.and_then(|(user, group)| self.user(&user, group.as_deref(), script.span));
+        let user = match named {
+            // Rather not at all than as somebody else.
+            Some((user, group)) => Some(self.user(&user, group.as_deref(), script.span)?),
+            None => None,
+        };
         match Command::from_words(script.command.iter().cloned()) {
             Ok(command) => Some(command.as_user(user)),
             Err(error) => {
@@ -197,7 +206,8 @@ impl Builder<'_> {
         }
         let found = users::user(name, group);
         if let Err(error) = &found {
-            self.error(span, format!("{error:#}"));
+            // No reason to serve nothing.
+            self.warn(span, format!("{error:#}: what is to run as that user is not run"));
         }
         let found = found.ok();
         self.users.insert(key, found);

@@ -76,3 +76,34 @@ fn a_pipe_is_readable_for_the_user_that_scripts_run_as() {
     assert_ne!(std::fs::metadata(node.file("pipe")).unwrap().uid(), 0);
     node.terminate();
 }
+
+#[test]
+fn programs_users_and_pipes_that_are_missing_keep_no_address_from_being_served() {
+    let Some(site) = site() else { return };
+    let folder = TempDir::new();
+    let place = folder.path().display().to_string();
+    let text = format!(
+        "global_defs {{\n notify_fifo {place}/none/pipe\n startup_script {place}/none\n}}\n\
+         vrrp_script gone {{\n script {place}/none\n interval 1\n}}\n\
+         vrrp_script whose {{\n script /bin/false\n interval 1\n user nobody-here\n}}\n{}",
+        instance(
+            "VI_1",
+            "eth0",
+            51,
+            "virtual_ipaddress {\n 192.0.2.100/24\n }\n track_script {\n gone\n whose\n }\n\
+             notify_master /bin/true nobody-here\n notify /none/none",
+        )
+    );
+    let mut node = Node::start_in(Kind::Ours, &site.hosts[0], &text, folder);
+    site.wait_for_holders(&[0]);
+    for said in [
+        "gone: ",
+        "there is no user \"nobody-here\" on this host: what is to run as that user is not run",
+        "nobody is told there: pipe ",
+        "/none/none: cannot be run",
+    ] {
+        node.says(said);
+    }
+    assert!(node.log().matching("-> Initialize").is_empty(), "{:#?}", node.log().lines());
+    node.terminate();
+}
