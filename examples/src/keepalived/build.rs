@@ -3,6 +3,7 @@
 mod balance;
 mod instance;
 mod path;
+mod places;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub fn config(reading: &mut Reading) -> Config {
         users: BTreeMap::new(),
         rules: 0,
         cannot_run: BTreeSet::new(),
+        own_addresses: None,
     };
     builder.config()
 }
@@ -46,11 +48,14 @@ struct Builder<'r> {
     rules: u32,
     /// The checks that cannot be run.
     cannot_run: BTreeSet<daemon::Watched>,
+    /// Those of this host, once somebody asks.
+    own_addresses: Option<Vec<std::net::IpAddr>>,
 }
 
 impl Builder<'_> {
     fn config(&mut self) -> Config {
         self.warn_of_what_is_not_done();
+        self.check_places();
         let global = &self.configuration.global_defs;
         let instances = &self.configuration.vrrp_instances;
         // Before those that track them.

@@ -107,3 +107,56 @@ fn programs_users_and_pipes_that_are_missing_keep_no_address_from_being_served()
     assert!(node.log().matching("-> Initialize").is_empty(), "{:#?}", node.log().lines());
     node.terminate();
 }
+
+#[test]
+fn an_address_given_twice_counts_once_and_a_host_is_no_peer_of_its_own() {
+    let Some(site) = site() else { return };
+    let more = "virtual_ipaddress {\n 192.0.2.100/24\n 192.0.2.100/24\n }\n unicast_peer {\n 192.0.2.1\n 192.0.2.2\n }";
+    let mut node = Node::start(Kind::Ours, &site.hosts[0], &instance("VI_1", "eth0", 51, more));
+    node.says("192.0.2.100 is given twice: it counts once");
+    node.says("VI_1: 192.0.2.1 is this host's own address, and no peer");
+    site.wait_for_holders(&[0]);
+    let mut other = Node::start(Kind::Ours, &site.hosts[1], &instance("VI_1", "eth0", 51, more));
+    other.says("-> Backup");
+    site.stays_with(&[0], std::time::Duration::from_secs(5));
+    node.terminate();
+    site.wait_for_holders(&[1]);
+    other.terminate();
+}
+
+#[test]
+fn a_test_of_the_file_finds_what_could_not_be_run() {
+    let first = instance("VI_1", "eth0", 51, "virtual_ipaddress {\n 192.0.2.100/24\n }");
+    let beside = |id, more| first.clone() + &instance("VI_2", "eth0", id, more);
+    let cases = [
+        (beside(51, "virtual_ipaddress {\n 192.0.2.101/24\n }"), "VI_1 is virtual router 51 for IPv4 on eth0 already"),
+        (beside(52, "virtual_ipaddress {\n 192.0.2.100/24\n }"), "192.0.2.100 is an address of VI_1 already"),
+        (beside(52, "virtual_ipaddress_excluded {\n 192.0.2.101\n }"), "VI_2: it needs 1 to 255 addresses"),
+    ];
+    let folder = TempDir::new();
+    for (text, words) in cases {
+        let path = folder.write("keepalived.conf", &text);
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_keepalived"));
+        let output = program.arg("-t").arg("-f").arg(&path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(words) && said.contains("keepalived.conf:"), "{words:?} in {said}");
+    }
+    // Both families have numbers of their own, and so has each interface.
+    let six = instance("VI_6", "eth0", 51, "virtual_ipaddress {\n 2001:db8::100\n }");
+    let inner = instance("VI_I", "eth1", 51, "virtual_ipaddress {\n 192.0.2.100/24\n }");
+    let path = folder.write("keepalived.conf", &(first.clone() + &six + &inner));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_keepalived")).arg("-t").arg("-f").arg(&path).output();
+    assert_eq!(output.unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_named_and_nothing_runs_in_another_one() {
+    let folder = TempDir::new();
+    let path = folder.write("keepalived.conf", &instance("VI_1", "lo", 51, "virtual_ipaddress {\n 192.0.2.100\n }"));
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_keepalived"));
+    let output = program.args(["-n", "-l", "-G", "-s", "no-such-namespace", "-f"]).arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("network namespace \"no-such-namespace\""), "{said}");
+}

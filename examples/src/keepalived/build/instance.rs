@@ -37,11 +37,9 @@ impl Builder<'_> {
             .with_link_delay(self.link_delay(interface.as_str()))
             // The others are to serve meanwhile.
             .with_absent_interface(true);
-        for address in &instance.virtual_ipaddress {
-            config = config.with_address(self.address(address)?);
-        }
-        for address in &instance.virtual_ipaddress_excluded {
-            config = config.with_address(self.address(address)?.excluded());
+        for (address, excluded) in self.distinct(instance) {
+            let made = self.address(address)?;
+            config = config.with_address(if excluded { made.excluded() } else { made });
         }
         for route in &instance.virtual_routes {
             config = self.route(route).into_iter().fold(config, RouterConfig::with_route);
@@ -130,9 +128,10 @@ impl Builder<'_> {
         }
     }
 
-    fn addressing(&self, instance: &Instance, family: Family) -> Addressing {
-        if !instance.unicast_peer.is_empty() {
-            let bounds = || instance.unicast_peer.iter();
+    fn addressing(&mut self, instance: &Instance, family: Family) -> Addressing {
+        let peers = self.peers(instance);
+        if !peers.is_empty() {
+            let bounds = || peers.iter();
             // Peers may be behind routers unless it is said that they are not, and one of the others sends 64 over IPv6.
             let ttl = TtlPolicy::Routed {
                 min: bounds().filter_map(|peer| peer.min_ttl).min().unwrap_or(1),
@@ -243,7 +242,7 @@ impl Builder<'_> {
 }
 
 /// VRRPv2 unless something else is said, and VRRPv3 over IPv6, which VRRPv2 does not have.
-fn version(instance: &Instance) -> Version {
+pub(super) fn version(instance: &Instance) -> Version {
     let first = instance.virtual_ipaddress.first().map(|address| Family::of(address.address));
     match (instance.version, first.unwrap_or(Family::V4)) {
         (Some(3), family) | (_, family @ Family::V6) => Version::V3(family),
