@@ -10,7 +10,7 @@ mod statics;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vrrp_core::wire::{Authentication, ChecksumAcceptance, ChecksumPolicy};
+use vrrp_core::wire::{Authentication, ChecksumAcceptance, ChecksumPolicy, TtlPolicy};
 use vrrp_core::{
     Addressing, Family, Gate, HandOver, Interval, Params, ParamsError, Preempt, Priority, Version, VirtualAddr, Vrid,
     Yield,
@@ -265,7 +265,8 @@ impl RouterConfig {
         Self { addressing, ..self }
     }
 
-    /// The address to advertise from, whatever others the interface has; over IPv6 a link-local one.
+    /// The address to advertise from, whatever others the interface has; over IPv6 a link-local one, unless its peers may be
+    /// behind routers ([`Addressing::unicast_with_ttl`]).
     pub fn with_source(self, source: IpAddr) -> Self {
         Self { source: Some(source), ..self }
     }
@@ -324,6 +325,16 @@ impl RouterConfig {
             .filter(|address| address.is_advertised())
             .map(|address| address.address().address())
             .collect()
+    }
+
+    /// Over IPv6, whether to advertise from a link-local address; `None`: from any. Routers on one link do (RFC 9568 §5.1.2.1);
+    /// peers that may be behind routers are spoken to from what is like their own addresses.
+    pub(crate) fn link_local_source(&self) -> Option<bool> {
+        match (self.addressing.ttl(), self.source, self.addressing.sources().and_then(|peers| peers.first())) {
+            (TtlPolicy::Routed { .. }, Some(_), _) => None,
+            (TtlPolicy::Routed { .. }, None, Some(IpAddr::V6(peer))) => Some(peer.is_unicast_link_local()),
+            (TtlPolicy::Strict | TtlPolicy::Routed { .. }, _, _) => Some(true),
+        }
     }
 
     /// What the state machine reads of this.

@@ -243,32 +243,30 @@ impl Interface {
     }
 
     /// An address that could be advertised from (`wanted`, or any), but for duplicate address detection.
-    pub(crate) fn unready(&self, family: Family, wanted: Option<IpAddr>) -> Option<&InterfaceAddress> {
-        let link_local = |address| match address {
-            IpAddr::V4(_) => true,
-            IpAddr::V6(address) => address.is_unicast_link_local(),
-        };
+    pub(crate) fn unready(
+        &self,
+        family: Family,
+        wanted: Option<IpAddr>,
+        link_local: Option<bool>,
+    ) -> Option<&InterfaceAddress> {
         self.addresses.values().map(|(_, known)| known).find(|known| {
             let is_it = wanted.is_none_or(|wanted| wanted == known.address);
             let unready = known.tentative || known.duplicate;
-            is_it && unready && Family::of(known.address) == family && link_local(known.address)
+            is_it && unready && Family::of(known.address) == family && reaches(known.address, link_local)
         })
     }
 
-    /// The address to advertise from: the first one of the family that is not `excluded`, over IPv6 a link-local one
-    /// (RFC 9568 §5.1.1.1, §5.1.2.1). An address in use stays in use as long as it is there.
+    /// The address to advertise from: the first one of the family that is not `excluded`, over IPv6 a `link_local` one or not,
+    /// or any (RFC 9568 §5.1.1.1, §5.1.2.1). An address in use stays in use as long as it is there.
     pub(crate) fn primary_address(
         &self,
         family: Family,
+        link_local: Option<bool>,
         current: Option<IpAddr>,
         excluded: impl Fn(&InterfaceAddress) -> bool,
     ) -> Option<IpAddr> {
         let eligible = |known: &InterfaceAddress| {
-            let link_local = match known.address {
-                IpAddr::V4(_) => true,
-                IpAddr::V6(address) => address.is_unicast_link_local(),
-            };
-            let usable = !known.tentative && !known.duplicate && link_local;
+            let usable = !known.tentative && !known.duplicate && reaches(known.address, link_local);
             Family::of(known.address) == family && usable && !excluded(known)
         };
         if let Some(current) = current
@@ -278,6 +276,14 @@ impl Interface {
         }
         let all = self.addresses.values().filter(|(_, known)| eligible(known));
         all.min_by_key(|(place, known)| (known.secondary, *place)).map(|(_, known)| known.address)
+    }
+}
+
+/// Whether an address is of the wanted scope, if one is wanted.
+fn reaches(address: IpAddr, link_local: Option<bool>) -> bool {
+    match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => link_local.is_none_or(|wanted| wanted == address.is_unicast_link_local()),
     }
 }
 

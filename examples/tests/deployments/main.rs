@@ -12,4 +12,5 @@ mod notify_mail;
 mod operation;
 mod site;
 mod unicast_nopreempt;
+mod unicast_v6;
 mod weighted_nopreempt;

@@ -349,7 +349,8 @@ impl Driver {
         let (Some(interface), Some(managed)) = (self.interfaces.get(&token), self.managed.get(&id)) else { return };
         let current = self.router.params(id).and_then(|params| params.primary_address());
         let (owner, source) = (managed.config.priority.is_owner(), managed.config.source);
-        let primary = interface.primary_address(managed.config.family(), source.or(current), |address| {
+        let (family, link_local) = (managed.config.family(), managed.config.link_local_source());
+        let primary = interface.primary_address(family, link_local, source.or(current), |address| {
             let virtual_address = self.owners.contains_key(&(token, address.address));
             let marked = address.protocol == Some(ADDRESS_MARK);
             marked || (!owner && virtual_address) || source.is_some_and(|source| source != address.address)
@@ -387,7 +388,7 @@ impl Driver {
         if family == Family::V6 && v6_off() {
             return format!("IPv6 is disabled on {name}: set net.ipv6.conf.{name}.disable_ipv6 to 0");
         }
-        if let Some(unready) = interface.unready(family, managed.config.source) {
+        if let Some(unready) = interface.unready(family, managed.config.source, managed.config.link_local_source()) {
             let address = unready.address;
             return match unready.duplicate {
                 true => format!("{address} of {name} is another host's too: duplicate address detection has failed"),

@@ -25,7 +25,8 @@ impl Builder<'_> {
                 );
                 self.error(span, message);
             }
-            if instance.virtual_ipaddress.is_empty() {
+            // One that was given and is wrong has been told of.
+            if instance.virtual_ipaddress.is_empty() && !self.report.has_errors() {
                 let message =
                     format!("{name}: it needs 1 to 255 addresses in virtual_ipaddress (RFC 9568 section 5.2.5)");
                 self.error(span, message);
