@@ -64,8 +64,7 @@ fn main() -> ExitCode {
 fn config(path: &Path) -> anyhow::Result<Config> {
     let Settings { router, director, quorum_impact, whole_table } = File::read(path)?;
     let name = format!("{}/{}", router.interface(), router.vrid());
-    let (routers, notify) = (Vec::new(), Vec::new());
-    let director = DirectorConfig { config: director, routers, quorum_impact, whole_table, notify };
+    let director = DirectorConfig { config: director, quorum_impact, whole_table, ..DirectorConfig::default() };
     let program = concat!("director ", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(Config { program, routers: vec![Router::new(name, router)], director: Some(director), ..Config::default() })
 }
