@@ -18,6 +18,8 @@ mod interface;
 mod network;
 #[path = "daemon/notify.rs"]
 mod notify;
+#[path = "daemon/operate.rs"]
+mod operate;
 #[path = "daemon/options.rs"]
 mod options;
 #[path = "daemon/partition.rs"]

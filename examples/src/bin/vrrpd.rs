@@ -1,6 +1,7 @@
 //! A VRRP daemon: virtual routers from a command line or a TOML file, what they track, and who is told of changes.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +32,14 @@ struct Arguments {
     /// Have no guardian: if the process is killed, its addresses stay until their lease ends
     #[arg(long)]
     no_guardian: bool,
+
+    /// Unix socket to be asked and told at, with vrrpctl
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Where Prometheus reads metrics over HTTP: 127.0.0.1:9650
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
 
     /// What to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -67,5 +76,6 @@ fn config(arguments: &Arguments) -> anyhow::Result<Config> {
         (None, None) => anyhow::bail!("there is nothing to do: give --config, or --interface, --vrid and --address"),
     };
     let program = concat!("vrrpd ", env!("CARGO_PKG_VERSION")).to_owned();
-    Ok(Config { program, guardian: !arguments.no_guardian, ..config })
+    let (control, metrics) = (arguments.control.clone().or(config.control), arguments.metrics.or(config.metrics));
+    Ok(Config { program, guardian: !arguments.no_guardian, control, metrics, ..config })
 }

@@ -108,6 +108,7 @@ impl Engine {
             summed_up: String::new(),
         };
         engine.control = engine.open_control()?;
+        engine.driver.set_statics(engine.config.statics.clone())?;
         // The table first, then the addresses.
         engine.start_director()?;
         for fifo in engine.config.fifos.clone() {
@@ -219,10 +220,11 @@ impl Engine {
         Ok(())
     }
 
-    fn take(&mut self, event: &DriverEvent) -> anyhow::Result<()> {
+    pub(super) fn take(&mut self, event: &DriverEvent) -> anyhow::Result<()> {
         let name = event.router().and_then(|id| self.names.get(&id)).cloned();
         let router = name.as_deref().and_then(|name| self.config.routers.iter().find(|it| it.name == name));
-        log::driver(&router.map(label).unwrap_or_default(), event);
+        // One that was removed has its name alone.
+        log::driver(&router.map(label).or_else(|| name.clone()).unwrap_or_default(), event);
         self.tell_watchers(name.clone(), event);
         match (event, name) {
             (DriverEvent::Transition { transition, .. }, Some(name)) => {

@@ -1,6 +1,6 @@
 //! What all daemons share: virtual routers, what they track, who is told of changes, and the loop around it.
 //!
-//! A program makes a [`Config`](config::Config) from whatever its users write, and calls [`run`].
+//! A program makes a [`Config`] from whatever its users write, and calls [`run`].
 //!
 //! | signal | what it does |
 //! |---|---|

@@ -41,7 +41,7 @@ impl Engine {
             true => self.change_routers(&before, &mut done),
             false => {
                 self.watch.reconfigure(&self.config, &mut self.runner);
-                Ok(())
+                self.driver.set_statics(self.config.statics.clone()).map_err(Into::into)
             }
         };
         let changed = changed.and_then(|()| self.change_director(&before));
@@ -82,6 +82,9 @@ impl Engine {
     fn change_routers(&mut self, before: &Config, done: &mut Done) -> anyhow::Result<()> {
         // What is tracked first: who is added is to find it.
         self.watch.reconfigure(&self.config, &mut self.runner);
+        if self.config.statics != before.statics {
+            self.driver.set_statics(self.config.statics.clone())?;
+        }
         let wanted = self.config.routers.clone();
         let mut gone: Vec<Router> = before.routers.clone();
         let mut later: Vec<&Router> = Vec::new();
@@ -144,15 +147,19 @@ impl Engine {
         self.regroup()?;
         for router in &wanted {
             self.assess(&router.name)?;
+            self.tell_groups_of(&router.name);
         }
         Ok(())
     }
 
     fn remove(&mut self, name: &str) -> anyhow::Result<()> {
-        if let Some(running) = self.routers.remove(name) {
-            self.names.remove(&running.id);
-            self.driver.remove(running.id)?;
+        let Some(running) = self.routers.remove(name) else { return Ok(()) };
+        self.driver.remove(running.id)?;
+        // Its last ones have its name.
+        for event in self.driver.process()? {
+            self.take(&event)?;
         }
+        self.names.remove(&running.id);
         Ok(())
     }
 
@@ -171,6 +178,9 @@ impl Engine {
             trouble.extend(self.add(&router).err());
         }
         self.watch.reconfigure(&self.config, &mut self.runner);
+        if *self.driver.statics() != self.config.statics {
+            trouble.extend(self.driver.set_statics(self.config.statics.clone()).err().map(Into::into));
+        }
         trouble.extend(self.regroup().err());
         for error in trouble {
             tracing::error!("cannot go back to the configuration before: {error:#}");

@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// What a group is, if its members agree.
-    fn tell_groups_of(&mut self, member: &str) {
+    pub(super) fn tell_groups_of(&mut self, member: &str) {
         let groups = self.config.groups.iter().filter(|group| group.members.iter().any(|name| name == member));
         for group in groups.cloned().collect::<Vec<_>>() {
             let members: Option<Vec<Told>> =

@@ -34,7 +34,11 @@ pub fn lab() -> Option<Lab> {
 pub fn tool(name: &str, package: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let extra = ["/usr/sbin", "/sbin", "/usr/lib/frr"].map(PathBuf::from);
-    let found = std::env::split_paths(&path).chain(extra).map(|folder| folder.join(name)).find(|file| file.is_file());
+    // Debian has a folder for each version.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = versions.map(|version| version.path().join("bin"));
+    let folders = std::env::split_paths(&path).chain(extra).chain(versions);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         skip(&format!("there is no {name} here. Way out: apt-get install {package}"));
     }

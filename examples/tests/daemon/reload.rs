@@ -115,3 +115,30 @@ fn a_virtual_router_that_becomes_another_one_is_replaced() {
     let lines = || std::fs::read_to_string(&told).unwrap_or_default();
     assert!(wait_until(PATIENCE, || lines() == "BACKUP\nMASTER\nBACKUP\nMASTER\n"), "{:?}", lines());
 }
+
+#[test]
+fn checks_that_come_or_change_take_no_role_until_they_have_failed() {
+    undisturbed(|| {
+        let Some(net) = Network::new() else { return };
+        let programs = Programs::new();
+        let marker = programs.file("broken");
+        // Slow, so that nothing is known for a while.
+        let check = programs.shell("check", &format!("sleep 0.5; test ! -e {}", marker.display()));
+        let scripts = |names: &[&str], interval: &str| -> String {
+            let one = |name: &&str| format!("[script.{name}]\ncommand = \"{check}\"\ninterval = \"{interval}\"\n");
+            names.iter().map(one).collect()
+        };
+        let mut a = programs.start(&net.a, 150, "track-scripts = [\"one\"]", &scripts(&["one"], "2s"));
+        assert!(net.a.gets_vip(PATIENCE), "{:#?}", a.log().lines());
+        let path = programs.file(&format!("{}.toml", net.a.host.name()));
+        let both = configuration(150, "track-scripts = [\"one\", \"two\"]", &scripts(&["one", "two"], "1s"));
+        std::fs::write(&path, both).expect("a file");
+        reload(&mut a);
+        assert!(a.log().wait_for(PATIENCE, "reloaded"), "{:#?}", a.log().lines());
+        assert!(net.advertises(&net.a, 15));
+        assert!(net.adverts_of(&net.a).iter().all(|advert| advert.priority == 150), "{:#?}", a.log().lines());
+        std::fs::write(&marker, "").expect("a file");
+        assert!(net.a.loses_vip(PATIENCE), "{:#?}", a.log().lines());
+        assert!(a.log().wait_for(PATIENCE, "Active -> Initialize: something that is tracked is down"));
+    });
+}

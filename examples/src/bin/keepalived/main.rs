@@ -73,7 +73,7 @@ fn serve(options: &Options) -> anyhow::Result<()> {
         None => drop(files.write(Path::new(PID_FILE)).inspect_err(|error| tracing::info!("{error:#}"))),
     }
     [&options.vrrp_pid, &options.checkers_pid].into_iter().flatten().try_for_each(|path| files.write(path))?;
-    let mut load = || {
+    let load = || {
         let (reading, config) = read(options)?;
         if options.dump_conf {
             tracing::info!("{}", serde_json::to_string(&reading.configuration)?);
@@ -126,7 +126,9 @@ fn host_name() -> String {
 fn test(options: &Options, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let mut reading = parse(options);
     let config = build::config(&mut reading);
-    let mut text = reading.report.display(&reading.sources).styled(file.is_none() && std::io::stderr().is_terminal()).to_string();
+    let display = reading.report.display(&reading.sources);
+    let is_terminal = file.is_none() && std::io::stderr().is_terminal();
+    let mut text = if is_terminal { display.styled() } else { display }.to_string();
     let refused = match reading.report.has_errors() {
         true => true,
         false => config.validate().inspect_err(|error| text.push_str(&format!("error: {error}\n"))).is_err(),
