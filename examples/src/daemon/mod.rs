@@ -8,6 +8,7 @@
 //! | SIGINT | releases them at once, also after a SIGTERM, and ends |
 //! | SIGHUP | reads the configuration anew; no role is left unless the change demands it, and a bad one changes nothing |
 
+mod balance;
 pub mod config;
 mod engine;
 mod fifo;
@@ -36,7 +37,7 @@ use rustix::io::Errno;
 
 use self::config::Config;
 use self::engine::Engine;
-pub use self::process::find;
+pub use self::process::{check_safe, find};
 use self::signals::Signals;
 use self::systemd::Manager;
 

@@ -61,8 +61,8 @@ impl Builder<'_> {
         let mut told = ServerNotify {
             virtual_server: name.clone(),
             label: name.clone(),
-            quorum_up: server.quorum_up.as_ref().and_then(|script| self.program(script)),
-            quorum_down: server.quorum_down.as_ref().and_then(|script| self.program(script)),
+            quorum_up: server.quorum_up.as_ref().and_then(|script| self.command(script)),
+            quorum_down: server.quorum_down.as_ref().and_then(|script| self.command(script)),
             mail: server.smtp_alert.or(self.mails_of_checkers()).unwrap_or(false),
             real_servers: Vec::new(),
         };
@@ -72,8 +72,8 @@ impl Builder<'_> {
             exceptions.extend(exception(server, real, address));
             told.real_servers.push(RealServerNotify {
                 server: address,
-                up: real.notify_up.as_ref().and_then(|script| self.program(script)),
-                down: real.notify_down.as_ref().and_then(|script| self.program(script)),
+                up: real.notify_up.as_ref().and_then(|script| self.command(script)),
+                down: real.notify_down.as_ref().and_then(|script| self.command(script)),
                 // keepalived's default is not that of a virtual server.
                 mail: real.smtp_alert.or(self.mails_of_checkers()).unwrap_or(true),
             });
