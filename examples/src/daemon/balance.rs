@@ -7,6 +7,7 @@ use vrrp_ipvs::service::Finding;
 use vrrp_ipvs::{Ipvs, ServiceId};
 use vrrp_net::vrrp_core::Role;
 
+use super::caretaker::Caretaker;
 use super::config::{Config, DirectorConfig};
 use super::engine::Engine;
 use super::servers::Listeners;
@@ -45,6 +46,7 @@ impl Engine {
         if config.initial_notices {
             self.tell_of_servers(&director);
         }
+        self.take_care_of(Some(&director))?;
         let events = director.process()?;
         self.director = Some(director);
         self.take_director(events);
@@ -56,6 +58,20 @@ impl Engine {
         if self.balances_again.is_some_and(|at| at <= Instant::now()) {
             self.start_director()?;
         }
+        Ok(())
+    }
+
+    /// What this director has in the kernel goes if we die, where that matters.
+    fn take_care_of(&mut self, director: Option<&Director>) -> anyhow::Result<()> {
+        if !Caretaker::is_needed(&self.config) {
+            self.caretaker.take().into_iter().for_each(Caretaker::finish);
+            return Ok(());
+        }
+        let caretaker = match &mut self.caretaker {
+            Some(caretaker) => caretaker,
+            none => none.insert(Caretaker::spawn()?),
+        };
+        caretaker.follow(director);
         Ok(())
     }
 
@@ -104,6 +120,10 @@ impl Engine {
                 }
             }
         }
+        let director = self.director.take();
+        let cared_for = self.take_care_of(director.as_ref());
+        self.director = director;
+        cared_for?;
         self.follow_roles()
     }
 

@@ -10,6 +10,7 @@ use vrrp_net::vrrp_core::track::Tracked;
 use vrrp_net::vrrp_core::{GroupId, Role, RouterId, State};
 use vrrp_net::{Driver, DriverEvent, Guardian};
 
+use super::caretaker::Caretaker;
 use super::config::{Command, Config, Router, Track};
 use super::fifo::OpenFifo;
 use super::log;
@@ -29,6 +30,7 @@ pub(super) struct Engine {
     pub(super) director: Option<Director>,
     /// When it is tried again to balance, while that cannot be done.
     pub(super) balances_again: Option<Instant>,
+    pub(super) caretaker: Option<Caretaker>,
     /// By name.
     pub(super) routers: BTreeMap<String, Running>,
     pub(super) names: BTreeMap<RouterId, String>,
@@ -74,7 +76,7 @@ pub(super) struct RunningGroup {
 
 impl Engine {
     /// Starts everything.
-    pub(super) fn start(config: Config) -> anyhow::Result<Self> {
+    pub(super) fn start(config: Config, caretaker: Option<Caretaker>) -> anyhow::Result<Self> {
         config.validate()?;
         let mut driver = Driver::new()?;
         if config.guardian {
@@ -96,6 +98,7 @@ impl Engine {
             driver,
             director: None,
             balances_again: None,
+            caretaker,
             routers: BTreeMap::new(),
             names: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -347,7 +350,8 @@ impl Engine {
         for event in self.driver.process()? {
             self.take(&event)?;
         }
-        let Self { config, driver, director, mut routers, names, mut groups, mut runner, mut notifier, .. } = self;
+        let Self { config, driver, director, caretaker, mut routers, names, mut groups, .. } = self;
+        let (mut runner, mut notifier) = (self.runner, self.notifier);
         let (mut fifos, mut mailer) = (self.fifos, self.mailer);
         let priorities: BTreeMap<RouterId, u8> = names
             .keys()
@@ -363,6 +367,9 @@ impl Engine {
             let events = director.shutdown()?;
             let (notifier, fifos, mailer) = (&mut notifier, fifos.as_mut_slice(), mailer.as_mut());
             Listeners { config: &config, notifier, fifos, mailer }.tell(&events);
+        }
+        if let Some(caretaker) = caretaker {
+            caretaker.finish();
         }
         super::tell::stopped(&config, &mut routers, &mut groups, &priorities, &mut notifier, &mut fifos);
         let until = Instant::now() + config.stop_timeout;

@@ -17,9 +17,8 @@ use super::tell;
 impl Engine {
     /// What the director says.
     pub(super) fn take_director(&mut self, events: Vec<DirectorEvent>) {
-        let quorum = |event: &DirectorEvent| {
-            matches!(event, DirectorEvent::QuorumUp { .. } | DirectorEvent::QuorumDown { .. })
-        };
+        let quorum =
+            |event: &DirectorEvent| matches!(event, DirectorEvent::QuorumUp { .. } | DirectorEvent::QuorumDown { .. });
         let changed = events.iter().any(quorum);
         self.listeners().tell(&events);
         if changed {

@@ -44,6 +44,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if daemon::caretaker::is_wanted() {
+        return daemon::caretaker::run();
+    }
     let arguments = Arguments::parse();
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt().with_max_level(arguments.log).with_writer(std::io::stderr);

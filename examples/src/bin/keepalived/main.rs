@@ -24,6 +24,9 @@ const CANNOT_BE_RUN: u8 = 3;
 const PID_FILE: &str = "/run/keepalived.pid";
 
 fn main() -> ExitCode {
+    if daemon::caretaker::is_wanted() {
+        return daemon::caretaker::run();
+    }
     let options = Options::parse();
     match run(&options) {
         Ok(code) => code,

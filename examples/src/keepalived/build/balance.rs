@@ -184,7 +184,9 @@ impl Builder<'_> {
     /// Checks rest by the role of the director, which is one for all of its virtual servers.
     fn check_suspension(&mut self, server: &VirtualServer, routers: &[String]) {
         let holders = holders(self.configuration, server);
-        if routers.len() > 1 || holders.iter().any(|holder| !routers.iter().any(|router| router == *holder)) {
+        let is_followed = |holder: &&str| routers.iter().any(|router| router == *holder);
+        let is_exact = routers.len() == 1 && !holders.is_empty() && holders.iter().all(is_followed);
+        if !is_exact && !self.configuration.vrrp_instances.is_empty() {
             let message = match routers {
                 [] => "ha_suspend: the checks rest while no vrrp_instance is MASTER here".to_owned(),
                 some => format!("ha_suspend: the checks rest while none of {} is MASTER here", some.join(", ")),
@@ -328,27 +330,22 @@ fn standby(configuration: &Configuration, routers: &[String]) -> Standby {
     let trapped = |server: &VirtualServer| {
         server.real_servers.iter().any(|real| is_addressed(real.lvs_method.unwrap_or(server.lvs_method)))
     };
-    let followed = configuration.vrrp_instances.iter().filter(|instance| {
-        routers.iter().any(|router| instance.name == **router)
-    });
+    let followed =
+        configuration.vrrp_instances.iter().filter(|instance| routers.iter().any(|router| instance.name == **router));
     let here: Vec<IpAddr> = followed.flat_map(addresses).collect();
-    let comes_and_goes = |server: &VirtualServer| {
-        let is_whole = match &server.frontend {
-            Frontend::Address(address, _) => return here.contains(address),
-            Frontend::Mark(_) => false,
-            Frontend::Group(name) => {
-                let group = configuration.virtual_server_groups.iter().find(|group| group.name == *name);
-                group.is_some_and(|group| {
-                    group.ranges.iter().all(|range| match range {
-                        FrontendRange::Mark(..) => false,
-                        FrontendRange::Addresses { .. } => range.frontends().all(|frontend| {
-                            matches!(frontend, service::Frontend::Address(address, _) if here.contains(&address))
-                        }),
-                    })
-                })
-            }
-        };
-        is_whole
+    let of_group = |range: &FrontendRange| match range {
+        FrontendRange::Mark(..) => false,
+        FrontendRange::Addresses { .. } => range
+            .frontends()
+            .all(|frontend| matches!(frontend, service::Frontend::Address(address, _) if here.contains(&address))),
+    };
+    let comes_and_goes = |server: &VirtualServer| match &server.frontend {
+        Frontend::Address(address, _) => here.contains(address),
+        Frontend::Mark(_) => false,
+        Frontend::Group(name) => {
+            let group = configuration.virtual_server_groups.iter().find(|group| group.name == *name);
+            group.is_some_and(|group| group.ranges.iter().all(of_group))
+        }
     };
     let servers = &configuration.virtual_servers;
     if servers.iter().any(trapped) && servers.iter().all(comes_and_goes) { Standby::Cold } else { Standby::Warm }

@@ -51,9 +51,7 @@ impl Builder<'_> {
         let timing = checker.timing.or(real.timing).or(server.timing);
         let timing = match checker.question {
             // Its real server's are for those that ask somebody.
-            Question::File { .. } => {
-                Timing { delay_loop: timing.delay_loop, alpha: timing.alpha, ..Timing::default() }
-            }
+            Question::File { .. } => Timing { delay_loop: timing.delay_loop, alpha: timing.alpha, ..Timing::default() },
             _ => timing,
         };
         Some(Check {

@@ -277,7 +277,9 @@ pub(super) const GLOBAL: &[Keyword<Global>] = &[
     read(&["lvs_flush_on_stop", "lvs_flush_onstop"], |global, entry| {
         global.lvs_flush_on_stop = true;
         if !entry.optional_word("VS") {
-            entry.unsupported("what is here goes at a stop, what other programs have in the table of IPVS stays: use lvs_flush");
+            entry.unsupported(
+                "what is here goes at a stop, what other programs have in the table of IPVS stays: use lvs_flush",
+            );
         }
         Ok(())
     }),
