@@ -6,6 +6,7 @@
 //! |---|---|
 //! | SIGTERM | hands the addresses over, each is served until another host has it or nobody wants it, and ends |
 //! | SIGINT | releases them at once, also after a SIGTERM, and ends |
+//! | SIGUSR1, SIGUSR2 | logs how everything is, as `vrrpctl show` prints it |
 //! | SIGHUP | reads the configuration anew; no role is left unless the change demands it, and a bad one changes nothing |
 
 mod balance;
@@ -89,6 +90,9 @@ pub fn run(config: Config, mut reload: Option<Reload<'_>>) -> anyhow::Result<()>
             manager.stopping("hands over");
             engine.hand_over_all()?;
             leaving = Some(Instant::now() + HAND_OVER_WITHIN);
+        }
+        if told.describe {
+            engine.describe();
         }
         engine.serve_control()?;
         if (told.reload || engine.take_reload()) && leaving.is_none() {

@@ -10,6 +10,14 @@ use super::engine::Engine;
 use crate::control::{Control, Event, Request, Response, Router, Status, VirtualServer};
 
 impl Engine {
+    /// Logs how everything is.
+    pub(super) fn describe(&self) {
+        match serde_json::to_string(&self.status()) {
+            Ok(status) => tracing::info!("{status}"),
+            Err(error) => tracing::error!("cannot describe the status: {error}"),
+        }
+    }
+
     /// Opens what the configuration asks for.
     pub(super) fn open_control(&self) -> anyhow::Result<Control> {
         let (socket, metrics) = (self.config.control.as_deref(), self.config.metrics);

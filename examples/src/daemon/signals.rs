@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::{flag, low_level};
 
 /// Becomes readable with each signal, also with one that comes just before the wait.
@@ -17,6 +17,7 @@ pub(super) struct Signals {
     leave: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
+    describe: Arc<AtomicBool>,
 }
 
 /// What has come.
@@ -25,6 +26,7 @@ pub(super) struct Told {
     pub(super) leave: bool,
     pub(super) stop: bool,
     pub(super) reload: bool,
+    pub(super) describe: bool,
 }
 
 impl Signals {
@@ -35,8 +37,17 @@ impl Signals {
     pub(super) fn catch() -> anyhow::Result<Self> {
         let (sender, pipe) = UnixStream::pair().context("cannot make a pipe for signals")?;
         pipe.set_nonblocking(true).context("cannot make a pipe for signals")?;
-        let signals = Self { pipe, leave: Arc::default(), stop: Arc::default(), reload: Arc::default() };
-        for (signal, flag) in [(SIGTERM, &signals.leave), (SIGINT, &signals.stop), (SIGHUP, &signals.reload)] {
+        let (leave, stop, reload, describe) = Default::default();
+        let signals = Self { pipe, leave, stop, reload, describe };
+        let meanings = [
+            (SIGTERM, &signals.leave),
+            (SIGINT, &signals.stop),
+            (SIGHUP, &signals.reload),
+            // keepalived writes its data by the one and its statistics by the other.
+            (SIGUSR1, &signals.describe),
+            (SIGUSR2, &signals.describe),
+        ];
+        for (signal, flag) in meanings {
             // The flag first: who is woken finds it.
             flag::register(signal, Arc::clone(flag)).context("cannot catch signals")?;
             let sender = sender.try_clone().context("cannot make a pipe for signals")?;
@@ -50,7 +61,8 @@ impl Signals {
         let mut octets = [0; 64];
         while (&self.pipe).read(&mut octets).is_ok_and(|length| length == octets.len()) {}
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::SeqCst);
-        Told { leave: take(&self.leave), stop: take(&self.stop), reload: take(&self.reload) }
+        let (leave, stop) = (take(&self.leave), take(&self.stop));
+        Told { leave, stop, reload: take(&self.reload), describe: take(&self.describe) }
     }
 }
 

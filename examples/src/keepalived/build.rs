@@ -196,14 +196,14 @@ impl Builder<'_> {
     fn user(&mut self, name: &str, group: Option<&str>, span: Span) -> Option<User> {
         let key = (name.to_owned(), group.map(str::to_owned));
         if let Some(known) = self.users.get(&key) {
-            return known.clone();
+            return *known;
         }
         let found = users::user(name, group);
         if let Err(error) = &found {
             self.error(span, format!("{error:#}"));
         }
         let found = found.ok();
-        self.users.insert(key, found.clone());
+        self.users.insert(key, found);
         found
     }
 

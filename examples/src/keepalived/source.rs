@@ -204,7 +204,7 @@ mod tests {
         let files = Memory::new([("/a/1.conf", ""), ("/a/2.conf", ""), ("/a/b/3.conf", ""), ("/a/x", "")]);
         assert_eq!(files.matching("/a/*.conf"), [Path::new("/a/1.conf"), Path::new("/a/2.conf")]);
         assert_eq!(files.matching("/a/x"), [Path::new("/a/x")]);
-        assert_eq!(files.matching("/a/y"), [Path::new(""); 0]);
+        assert!(files.matching("/a/y").is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod backup_backup;
 mod master_backup;
 mod node;
 mod notify_mail;
+mod operation;
 mod site;
 mod unicast_nopreempt;
 mod weighted_nopreempt;

@@ -43,7 +43,8 @@ impl Node {
 
     /// The same, with a folder in which something is already.
     pub(crate) fn start_in(kind: Kind, host: &Host, text: &str, folder: TempDir) -> Self {
-        let path = folder.write("keepalived.conf", text);
+        let text = if kind == Real { with_shell(text, &folder) } else { text.to_owned() };
+        let path = folder.write("keepalived.conf", &text);
         let mut command = match kind {
             Ours => host.command(env!("CARGO_BIN_EXE_keepalived")),
             Real => host.command(tool("keepalived", "keepalived").expect("keepalived")),
@@ -68,10 +69,26 @@ impl Node {
         assert!(self.log.wait_for(PATIENCE, text), "no {text:?} in {:#?}", self.log.lines());
     }
 
+    /// Gives it another text, of which it is told.
+    pub(crate) fn reload(&self, text: &str) {
+        self.folder.write("keepalived.conf", text);
+        self.signal(Signal::HUP);
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let number = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process number");
         kill_process(number, signal).expect("signal keepalived");
+    }
+
+    /// A file of its folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.file(name)
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.wait(std::time::Duration::ZERO).expect("wait for keepalived").is_none()
     }
 
     /// Ends it as a crash does.
@@ -92,4 +109,11 @@ impl Node {
         let ended = self.process.wait(PATIENCE).expect("wait for keepalived");
         assert!(ended.is_some(), "it did not end: {:#?}", self.log.lines());
     }
+}
+
+/// A real keepalived starts no shell for `</dev/tcp/127.0.0.1/80`, which would be no check then: it gets a script that does.
+fn with_shell(text: &str, folder: &TempDir) -> String {
+    let script = folder.write("check_app.sh", "#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/80\n");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("make it a program");
+    text.replace("</dev/tcp/127.0.0.1/80", &script.display().to_string())
 }

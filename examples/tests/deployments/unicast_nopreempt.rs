@@ -31,12 +31,8 @@ fn the_survivor_takes_the_address_and_the_better_one_stays_backup_when_it_return
 
         // The process is killed, and comes back.
         first.kill();
-        if kinds[0] == Kind::Real {
-            // A dead keepalived leaves its address behind.
-            site.wait_for_holders(&[0, 1]);
-        } else {
-            site.wait_for_holders(&[1]);
-        }
+        // A dead keepalived leaves its address behind.
+        site.wait_for_holders(if kinds[0] == Kind::Real { &[0, 1] } else { &[1] });
         first = start(0);
         site.wait_for_holders(&[1]);
         site.stays_with(&[1], INTERVALS);
@@ -64,14 +60,14 @@ fn the_survivor_takes_the_address_and_the_better_one_stays_backup_when_it_return
 fn two_that_do_not_hear_each_other_say_so_when_they_do() {
     let Some(site) = site() else { return };
     let text = [file("unicast-nopreempt", "node1.conf"), file("unicast-nopreempt", "node2.conf")];
-    let _first = Node::start(Kind::Ours, &site.hosts[0], &text[0]);
+    let first = Node::start(Kind::Ours, &site.hosts[0], &text[0]);
     site.wait_for_holders(&[0]);
     // A firewall on the first host drops what comes in: it hears nobody, but is heard until it is muted too.
     site.interfaces[1].deafen().unwrap();
     let second = Node::start(Kind::Ours, &site.hosts[1], &text[1]);
     site.wait_for_holders(&[0, 1]);
     // The first hears a rival that does not yield, and tells which.
-    _first.says("172.18.5.145");
+    first.says("172.18.5.145");
     site.interfaces[1].heal().unwrap();
     site.wait_for_holders(&[0]);
     drop(second);

@@ -26,7 +26,7 @@ const SHELL: &str = r#"
     while read -r word; do
         case $word in
             healthy) ./memcached 10000 & memcached=$! ;;
-            sick) kill $memcached ;;
+            sick) kill $memcached; wait $memcached ;;
             start) daemon "$@" ;;
             kill) kill -KILL $daemon ;;
             stop) kill -TERM $daemon ;;
