@@ -202,8 +202,8 @@ fn lvs_dr_holds_its_row() {
 
         // Requests alternate, also those that the other director serves: its own table is empty.
         pool(one, &active, &BOTH);
-        pool(two, &standby, &[]);
         site.alternates();
+        pool(two, &standby, &[]);
 
         // A server that fails its check leaves, and returns when it is healthy.
         second.set_healthy(false);
@@ -228,8 +228,8 @@ fn lvs_dr_holds_its_row() {
         active.kill();
         standby.becomes("Active");
         pool(two, &standby, &BOTH);
-        pool(one, &active, &[]);
         site.alternates();
+        pool(one, &active, &[]);
         // It does not take the address back: equal priority does not preempt.
         let mut back = Node::start(Ours, one, "node2.conf");
         back.becomes("Backup");
@@ -276,4 +276,51 @@ fn lvs_dr_holds_beside_a_real_keepalived() {
         pool(two, &standby, &BOTH);
         site.alternates();
     });
+}
+
+/// A program with this file where there is no IPVS, or where it is refused: in a user namespace. `None` if there can be none.
+fn without_ipvs(text: &str) -> Option<(Child, PathBuf)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const NETWORK: &str = "ip link set lo up && ip link add ens33 type veth peer name other && ip link set other up && \
+                           ip link set ens33 up && ip address add 172.25.0.33/24 dev ens33";
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "--", "sh", "-c"]);
+        command
+    };
+    let tried = unshare().arg(NETWORK).output().unwrap();
+    if !tried.status.success() {
+        skip(&format!("there can be no user namespace: {}", String::from_utf8_lossy(&tried.stderr)));
+        return None;
+    }
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let file = |end| std::env::temp_dir().join(format!("without-ipvs-{}-{number}.{end}", std::process::id()));
+    let (settings, log) = (file("conf"), file("log"));
+    std::fs::write(&settings, text).unwrap();
+    let mut command = unshare();
+    command.arg(format!("{NETWORK} && exec \"$@\"")).arg("sh").arg(env!("CARGO_BIN_EXE_keepalived"));
+    command.args(["--log-console", "--no-syslog", "--use-file"]).arg(&settings).arg("--control").arg(file("control"));
+    command.arg("--pid").arg(file("pid")).stdin(Stdio::null()).stdout(Stdio::null());
+    Some((command.stderr(File::create(&log).unwrap()).spawn().unwrap(), log))
+}
+
+#[test]
+fn where_ipvs_cannot_be_had_virtual_routers_go_on_and_nothing_else_does() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs/lvs-dr/node1.conf"));
+    let text = text.unwrap();
+    let Some((mut process, log)) = without_ipvs(&text) else { return };
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let active = wait_for(PATIENCE, || said().contains("-> Active").then_some(()));
+    let lives = process.try_wait().unwrap().is_none();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(active.is_some() && lives, "{}", said());
+    assert_eq!(said().matches("nothing is balanced, and virtual routers go on without").count(), 1, "{}", said());
+
+    let only_servers = &text[text.find("virtual_server").unwrap()..];
+    let (mut process, log) = without_ipvs(only_servers).unwrap();
+    let ended = wait_for(PATIENCE, || process.try_wait().unwrap());
+    let _ = process.kill();
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(ended.is_some_and(|status| status.code() == Some(1)) && said.contains("IPVS"), "{ended:?}: {said}");
 }
