@@ -220,7 +220,8 @@ fn lvs_dr_holds_its_row() {
         second.set_healthy(false);
         pool(one, &active, &["127.0.0.1"]);
         assert_eq!(site.bodies(2), ["sorry from one"; 2]);
-        (first.set_healthy(true), second.set_healthy(true));
+        first.set_healthy(true);
+        second.set_healthy(true);
         pool(one, &active, &BOTH);
         site.alternates();
 

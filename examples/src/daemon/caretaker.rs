@@ -1,7 +1,7 @@
 //! What empties the kernel's table of IPVS if the daemon dies.
 //!
 //! The table outlives the process that filled it. Where two directors are each other's real servers (see
-//! [`Standby::Cold`](vrrp_ipvs::director::Standby::Cold)), a dead one's table would go on to balance what the living one sends
+//! [`Standby::Cold`]), a dead one's table would go on to balance what the living one sends
 //! it, and packets would go round in circles. So a second process waits for the end of the first, as the
 //! [`Guardian`](vrrp_net::Guardian) does for addresses, with a list of what to remove then.
 //!
