@@ -283,7 +283,7 @@ fn a_director_that_reads_its_file_again_goes_on_with_what_is_in_it_now() {
         .unwrap();
         let _three = Web::on(&network.servers[2], "three");
         director.signal(Signal::HUP);
-        director.says("as it is now");
+        director.says("reloaded: ");
         pool(host, &director, &["13", "15"]);
         assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
         assert!(host.ip("address show").contains("10.0.0.101/32"));
@@ -292,7 +292,7 @@ fn a_director_that_reads_its_file_again_goes_on_with_what_is_in_it_now() {
 
         std::fs::write(&director.files[0], "[router]\n").unwrap();
         director.signal(Signal::HUP);
-        director.says("goes on as before: ");
+        director.says("the configuration stays as it is: ");
         assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
     });
 }

@@ -461,7 +461,7 @@ fn what_cannot_be_done_is_said_with_its_place() {
         ),
         (
             virtual_server("") + &virtual_server(""),
-            "k.conf:6:1: error: there is a virtual_server [192.0.2.1]:tcp:80 already",
+            "k.conf:7:1: error: there is a virtual_server [192.0.2.1]:tcp:80 already",
         ),
         (
             virtual_server("real_server 192.0.2.2 8080 {\n}"),
@@ -469,7 +469,7 @@ fn what_cannot_be_done_is_said_with_its_place() {
         ),
         (
             virtual_server("").replace("{\n}", "{\nTCP_CHECK {\nbindto 2001:db8::1\n}\n}"),
-            "error: source address 2001:db8::1 and target 192.0.2.2:8080 are of different families",
+            "k.conf:5:1: error: source address 2001:db8::1 and target 192.0.2.2 are of different families",
         ),
     ] {
         let said = lines(&text);
