@@ -47,13 +47,15 @@ fn server(text: &str) -> VirtualServer {
 
 /// With these lines in a virtual server that has one real server.
 fn virtual_server(lines: &str) -> String {
-    format!("virtual_server 192.0.2.1 80 {{\n{lines}\nreal_server 192.0.2.2 8080\n{{\n}}\n}}\n")
+    format!("virtual_server 192.0.2.1 80 {{ protocol TCP\n{lines}\nreal_server 192.0.2.2 8080\n{{\n}}\n}}\n")
 }
 
 /// The only check of a real server with these lines.
 #[track_caller]
 fn check(lines: &str) -> Check {
-    only_check(&format!("virtual_server 192.0.2.1 80 {{\nreal_server 192.0.2.2 8080 {{\n{lines}\n}}\n}}\n"))
+    only_check(&format!(
+        "virtual_server 192.0.2.1 80 {{ protocol TCP\nreal_server 192.0.2.2 8080 {{\n{lines}\n}}\n}}\n"
+    ))
 }
 
 #[track_caller]
@@ -126,6 +128,10 @@ fn a_virtual_server_has_what_each_of_its_keywords_says() {
     assert_eq!(after("flag-3").scheduler_flags, flags(false, false, true));
     assert!(after("protocol UDP\nops").one_packet);
     assert_eq!(after("protocol SCTP").protocol, Protocol::Sctp);
+    // Nobody would think so, and keepalived does.
+    let (unsaid, said) = built(&virtual_server("").replace("protocol TCP", ""));
+    assert_eq!(unsaid.config.virtual_servers[0].protocol, Protocol::Udp);
+    assert!(said.contains("no protocol is given: UDP is balanced, as by keepalived"), "{said}");
     assert_eq!(after("lb_kind DR").forwarding, Forwarding::Direct);
     assert_eq!(after("lvs_method TUN").forwarding, Forwarding::Tunnel(Tunnel::Ipip));
     assert_eq!(after("lvs_method TUN type gre csum").forwarding, Forwarding::Tunnel(Tunnel::Gre { checksum: true }));
@@ -157,7 +163,7 @@ fn a_virtual_server_has_what_each_of_its_keywords_says() {
     };
     assert_eq!(sorry.exceptions, [exception("192.0.2.9:80", Some(Forwarding::Direct), 0, 0)]);
 
-    let text = "virtual_server 192.0.2.1 80 {\nreal_server 192.0.2.2 {\nweight 3\nlvs_method DR\nuthreshold 9\nlthreshold 4\n\
+    let text = "virtual_server 192.0.2.1 80 { protocol TCP\nreal_server 192.0.2.2 {\nweight 3\nlvs_method DR\nuthreshold 9\nlthreshold 4\n\
                 inhibit_on_failure\n}\n}\n";
     let own = server(text);
     assert_eq!(own.exceptions, [exception("192.0.2.2:80", Some(Forwarding::Direct), 9, 4)]);
@@ -167,7 +173,8 @@ fn a_virtual_server_has_what_each_of_its_keywords_says() {
 
 #[test]
 fn a_virtual_server_is_reached_where_it_says() {
-    let text = |frontend: &str| format!("virtual_server {frontend} {{\nreal_server 192.0.2.2 80 {{\n}}\n}}\n");
+    let text =
+        |frontend: &str| format!("virtual_server {frontend} {{ protocol TCP\nreal_server 192.0.2.2 80 {{\n}}\n}}\n");
     let at = |text: &str| server(text).frontends.frontends();
     let label = |text: &str| silent(text).notify[0].label.clone();
     assert_eq!(at(&text("fwmark 5")), [Frontend::Mark(5, Family::Inet)]);
@@ -188,7 +195,7 @@ fn a_virtual_server_is_reached_where_it_says() {
 fn timing_comes_from_the_checker_then_the_real_server_then_the_virtual_server() {
     let text = |server: &str, real: &str, check: &str| {
         format!(
-            "virtual_server 192.0.2.1 80 {{\n{server}\nreal_server 192.0.2.2 80 {{\n{real}\nTCP_CHECK {{\n{check}\n}}\n}}\n}}\n"
+            "virtual_server 192.0.2.1 80 {{ protocol TCP\n{server}\nreal_server 192.0.2.2 80 {{\n{real}\nTCP_CHECK {{\n{check}\n}}\n}}\n}}\n"
         )
     };
     let schedule = |server: &str, real: &str, check: &str| only_check(&text(server, real, check)).schedule;
@@ -241,7 +248,9 @@ fn each_checker_asks_what_it_says() {
     let track = "track_file load {\nfile /run/load\nweight -3\n}\n";
     let text = |lines: &str| {
         let check = format!("FILE_CHECK {{\ntrack_file load\n{lines}\n}}");
-        format!("{track}virtual_server 192.0.2.1 80 {{\nretry 9\nreal_server 192.0.2.2 80 {{\n{check}\n}}\n}}\n")
+        format!(
+            "{track}virtual_server 192.0.2.1 80 {{ protocol TCP\nretry 9\nreal_server 192.0.2.2 80 {{\n{check}\n}}\n}}\n"
+        )
     };
     let file = |weight, reverse, fixed| file::File { path: "/run/load".into(), weight, reverse, fixed };
     assert_eq!(only_check(&text("")).probe, Probe::File(file(-3, false, true)));
@@ -274,7 +283,9 @@ fn pages_are_asked_for_as_they_are_described() {
     };
     let text = |hosts: [&str; 2], check: &str| {
         let [outer, inner] = hosts;
-        format!("virtual_server 192.0.2.1 80 {{\n{outer}\nreal_server 192.0.2.2 80 {{\n{inner}\n{check}\n}}\n}}\n")
+        format!(
+            "virtual_server 192.0.2.1 80 {{ protocol TCP\n{outer}\nreal_server 192.0.2.2 80 {{\n{inner}\n{check}\n}}\n}}\n"
+        )
     };
     let probe = |hosts, check: &str| only_check(&text(hosts, check)).probe;
     assert_eq!(
@@ -304,7 +315,7 @@ fn pages_are_asked_for_as_they_are_described() {
 #[test]
 fn programs_run_as_their_user_or_as_that_of_all() {
     let misc = |global: &str, lines: &str| {
-        let text = "virtual_server 192.0.2.1 80 {\nreal_server 192.0.2.2 80 {\nMISC_CHECK {\n";
+        let text = "virtual_server 192.0.2.1 80 { protocol TCP\nreal_server 192.0.2.2 80 {\nMISC_CHECK {\n";
         only_check(&format!("global_defs {{\n{global}\n}}\n{text}{lines}\n}}\n}}\n}}\n")).probe
     };
     let command = command::Command {
@@ -327,7 +338,7 @@ fn programs_run_as_their_user_or_as_that_of_all() {
 
 #[test]
 fn who_is_told_of_servers_is_as_the_file_says() {
-    let text = "global_defs {\nscript_user root\n}\nvirtual_server 192.0.2.1 80 {\nquorum_up \"/bin/q up\"\n\
+    let text = "global_defs {\nscript_user root\n}\nvirtual_server 192.0.2.1 80 { protocol TCP\nquorum_up \"/bin/q up\"\n\
                 quorum_down /bin/down root\nreal_server 192.0.2.2 80 {\nnotify_up \"/bin/up 1\"\nnotify_down /bin/down\n}\n}\n";
     let told = |more: &str| {
         let text = text.replace("script_user", &format!("{more}\nscript_user"));
@@ -426,10 +437,10 @@ fn lines(text: &str) -> Vec<String> {
 
 #[test]
 fn what_cannot_be_done_is_said_with_its_place() {
-    let misc = "virtual_server 192.0.2.1 80 {\nreal_server 192.0.2.2 80 {\nMISC_CHECK {\nmisc_path /no/such\nuser root\n}\n}\n}\n";
+    let misc = "virtual_server 192.0.2.1 80 { protocol TCP\nreal_server 192.0.2.2 80 {\nMISC_CHECK {\nmisc_path /no/such\nuser root\n}\n}\n}\n";
     let ssl = |lines: &str| {
         format!(
-            "SSL {{\n{lines}\n}}\nvirtual_server 192.0.2.1 80 {{\nreal_server 192.0.2.2 80 {{\nSSL_GET {{\nurl {{\npath /\n}}\n}}\n}}\n}}\n"
+            "SSL {{\n{lines}\n}}\nvirtual_server 192.0.2.1 80 {{ protocol TCP\nreal_server 192.0.2.2 80 {{\nSSL_GET {{\nurl {{\npath /\n}}\n}}\n}}\n}}\n"
         )
     };
     let global = |lines: &str| format!("global_defs {{\n{lines}\n}}\n{ROUTER}");
@@ -493,7 +504,7 @@ fn a_certificate_and_its_key_are_shown_to_those_who_ask() {
         .output();
     assert!(made.is_ok_and(|output| output.status.success()), "openssl makes a certificate");
     let text = format!(
-        "SSL {{\ncertificate {}\nkey {}\n}}\nvirtual_server 192.0.2.1 443 {{\nreal_server 192.0.2.2 443 {{\nSSL_GET {{\nurl {{\npath /\n}}\n}}\n}}\n}}\n",
+        "SSL {{\ncertificate {}\nkey {}\n}}\nvirtual_server 192.0.2.1 443 {{ protocol TCP\nreal_server 192.0.2.2 443 {{\nSSL_GET {{\nurl {{\npath /\n}}\n}}\n}}\n}}\n",
         certificate.display(),
         key.display()
     );

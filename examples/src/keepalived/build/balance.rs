@@ -57,6 +57,10 @@ impl Builder<'_> {
 
     fn virtual_server(&mut self, server: &VirtualServer) -> (director::VirtualServer, ServerNotify) {
         let name = label(server);
+        if server.protocol.is_none() && !matches!(server.frontend, Frontend::Mark(_)) {
+            let message = "no protocol is given: UDP is balanced, as by keepalived";
+            self.report.push(Diagnostic::warning(server.span, message).with_help("write protocol TCP, or UDP"));
+        }
         let frontends = self.frontends(server);
         let mut told = ServerNotify {
             virtual_server: name.clone(),
@@ -102,7 +106,7 @@ impl Builder<'_> {
             ha_suspend: server.ha_suspend,
         };
         let server = director::VirtualServer {
-            protocol: server.protocol,
+            protocol: protocol(server),
             scheduler: server.lvs_sched.clone().unwrap_or(Scheduler::WEIGHTED_LEAST_CONNECTION),
             scheduler_flags: server.scheduler_flags,
             persistence: self.persistence(server),
@@ -203,9 +207,14 @@ impl Builder<'_> {
     }
 }
 
+/// Where nothing is said, keepalived balances UDP.
+fn protocol(server: &VirtualServer) -> Protocol {
+    server.protocol.unwrap_or(Protocol::Udp)
+}
+
 /// How keepalived calls it: `[192.0.2.1]:tcp:80`, `FWM 5`, `[GROUP]:0`.
 fn label(server: &VirtualServer) -> String {
-    let protocol = match server.protocol {
+    let protocol = match protocol(server) {
         Protocol::Udp => "udp",
         Protocol::Sctp => "sctp",
         _ => "tcp",

@@ -35,8 +35,8 @@ pub struct VirtualServer {
     pub persistence_timeout: Option<u32>,
     /// Which clients count as one: a netmask, or the length of a prefix.
     pub persistence_granularity: Option<Granularity>,
-    /// Its protocol. Default: TCP.
-    pub protocol: Protocol,
+    /// Its protocol. Default: as keepalived's, which is UDP.
+    pub protocol: Option<Protocol>,
     /// Its checks rest while its address is not here.
     pub ha_suspend: bool,
     /// Mails are sent; `None`: as `global_defs` says, and if that says nothing they are not.
@@ -189,7 +189,7 @@ pub(super) fn virtual_server(entry: &mut Entry<'_>) -> Result<VirtualServer, Dia
         persistence_engine: None,
         persistence_timeout: None,
         persistence_granularity: None,
-        protocol: Protocol::Tcp,
+        protocol: None,
         ha_suspend: false,
         smtp_alert: None,
         virtualhost: None,
@@ -297,7 +297,8 @@ const VIRTUAL_SERVER: &[Keyword<VirtualServer>] = &[
         Ok(())
     }),
     read(&["protocol"], |server, entry| {
-        server.protocol = entry.one_of(&[("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)])?;
+        let protocols = [("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)];
+        server.protocol = Some(entry.one_of(&protocols)?);
         Ok(())
     }),
     read(&["ha_suspend"], |server, _| {
