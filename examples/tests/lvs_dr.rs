@@ -10,6 +10,7 @@ mod net;
 #[path = "director/network.rs"]
 mod network;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -82,14 +83,18 @@ struct Node {
 
 impl Node {
     fn start(kind: Kind, host: &Host, name: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs/lvs-dr").join(name);
         let mut text = std::fs::read_to_string(path).unwrap();
         for (long, short) in [("delay_loop 6", "delay_loop 1"), ("delay_before_retry 3", "delay_before_retry 1")] {
             assert!(text.contains(long));
             text = text.replace(long, short);
         }
+        Self::run(kind, host, &text)
+    }
+
+    fn run(kind: Kind, host: &Host, text: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let file = |end| std::env::temp_dir().join(format!("lvs-dr-{}-{number}.{end}", std::process::id()));
         let (settings, log, other) = (file("conf"), file("log"), file("other"));
         std::fs::write(&settings, text).unwrap();
@@ -276,6 +281,103 @@ fn lvs_dr_holds_beside_a_real_keepalived() {
         standby.becomes("Active");
         pool(two, &standby, &BOTH);
         site.alternates();
+    });
+}
+
+/// What a pipe is told of servers from the start to the end, and the table and the time-outs before the end.
+fn told(kind: Kind) -> (BTreeSet<String>, Vec<String>, String) {
+    let folder = std::env::temp_dir().join(format!("told-{}-{kind:?}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let (pipe, output) = (folder.join("pipe"), folder.join("output"));
+    net::run("mkfifo", &pipe.display().to_string());
+    let copy = format!("exec cat <{} >{}", pipe.display(), output.display());
+    let mut reader = Command::new("sh").args(["-c", &copy]).spawn().unwrap();
+    let text = format!(
+        "global_defs {{
+            script_user root
+            lvs_notify_fifo {}
+            rs_init_notifies
+            lvs_timeouts tcp 901 udp 77
+        }}
+        virtual_server_group web {{
+            10.9.9.1-2 80
+        }}
+        virtual_server group web {{
+            delay_loop 1
+            protocol TCP
+            lvs_sched rr
+            lvs_method DR
+            real_server 127.0.0.1 8080 {{
+                weight 3
+                TCP_CHECK {{
+                    retry 0
+                    connect_timeout 1
+                }}
+            }}
+        }}
+        virtual_server fwmark 5 {{
+            delay_loop 1
+            lvs_sched wrr
+            lvs_method NAT
+            sorry_server 127.0.0.1 99
+            real_server 127.0.0.1 8080 {{
+                TCP_CHECK {{
+                    retry 0
+                    connect_timeout 1
+                }}
+            }}
+        }}
+        virtual_server 10.9.9.9 53 {{
+            lvs_method NAT
+            protocol UDP
+            omega
+            persistence_timeout 50
+            real_server 127.0.0.1 54 {{
+                weight 2
+            }}
+        }}
+        ",
+        pipe.display()
+    );
+    let host = Host::new();
+    let mut node = Node::run(kind, &host, &text);
+    let lines = || -> BTreeSet<String> {
+        std::fs::read_to_string(&output).unwrap_or_default().lines().map(str::to_owned).collect()
+    };
+    for line in ["VS [web]:0 DOWN", "VS FWM 5 DOWN"] {
+        let seen = wait_for(PATIENCE, || lines().contains(line).then_some(()));
+        assert!(seen.is_some(), "{kind:?}: no {line:?} in {:#?}\n{}", lines(), node.log());
+    }
+    let mut table = Vec::new();
+    // The sorry server comes after its virtual server was told of.
+    wait_for(PATIENCE, || {
+        table = host.listing();
+        table.iter().any(|line| line.starts_with("-> 127.0.0.1:99 ")).then_some(())
+    });
+    table.sort();
+    let timeouts = host.ipvsadm("-L --timeout");
+    node.terminate();
+    let _ = wait_for(PATIENCE, || reader.try_wait().unwrap());
+    let _ = reader.kill();
+    let lines = lines();
+    std::fs::remove_dir_all(folder).unwrap();
+    (lines, table, timeouts)
+}
+
+#[test]
+fn servers_are_balanced_and_told_of_as_by_a_real_keepalived() {
+    on_ipvs(|| {
+        if !Path::new("/usr/sbin/keepalived").exists() {
+            return skip("there is no keepalived: apt-get install keepalived");
+        }
+        let (ours, real) = (told(Ours), told(Real));
+        assert_eq!(ours, real);
+        let (lines, table, timeouts) = ours;
+        for line in ["RS [127.0.0.1]:tcp:8080 [web]:0 UP", "RS [127.0.0.1]:none:8080 FWM 5 DOWN"] {
+            assert!(lines.contains(line), "{line:?} is not in {lines:#?}");
+        }
+        assert!(table.contains(&"UDP 10.9.9.9:53 wlc persistent 50".to_owned()), "{table:#?}");
+        assert_eq!(timeouts.trim(), "Timeout (tcp tcpfin udp): 901 120 77");
     });
 }
 

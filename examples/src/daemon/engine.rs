@@ -118,13 +118,13 @@ impl Engine {
             Ok(control) => engine.control = control,
             Err(error) => tracing::error!("nobody can ask how things are: {error:#}"),
         }
+        // Checks may go by them.
         engine.driver.set_statics(engine.config.statics.clone())?;
-        // The table first, then the addresses.
-        engine.start_director()?;
         for fifo in engine.config.fifos.clone() {
             engine.fifos.push(OpenFifo::open(fifo, &mut engine.runner)?);
         }
-        engine.driver.set_statics(engine.config.statics.clone())?;
+        // The table first, then the virtual addresses.
+        engine.start_director()?;
         match engine.begins_at {
             Some(_) => tracing::info!("virtual routers begin in {:?}", engine.config.startup_delay),
             None => engine.begin()?,
