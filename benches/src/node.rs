@@ -89,7 +89,8 @@ impl Arguments {
             let (interface, place) = (number / self.on_each, number % self.on_each);
             let vrid = u8::try_from(place + 1).unwrap_or(u8::MAX);
             let own = u32::from(number) * u32::from(self.addresses);
-            let addresses = (0..u32::from(self.addresses)).map(|at| Ipv4Addr::from(FIRST.to_bits() + own + at)).collect();
+            let addresses =
+                (0..u32::from(self.addresses)).map(|at| Ipv4Addr::from(FIRST.to_bits() + own + at)).collect();
             (format!("eth{interface}"), vrid, addresses)
         })
     }

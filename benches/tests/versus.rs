@@ -23,7 +23,9 @@ fn quick_and_only_measure_one_thing_and_write_it_as_json_and_svg() {
     if is_skipped() {
         return;
     }
-    let file = |name: &str| -> PathBuf { format!("{}/versus-{}-{name}", env!("CARGO_TARGET_TMPDIR"), std::process::id()).into() };
+    let file = |name: &str| -> PathBuf {
+        format!("{}/versus-{}-{name}", env!("CARGO_TARGET_TMPDIR"), std::process::id()).into()
+    };
     let (json, svg) = (file("rows.json"), file("chart.svg"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_versus"));
     command.args(["--quick", "--only", "memory", "--json"]).arg(&json).arg("--svg").arg(&svg);
@@ -52,7 +54,8 @@ fn quick_and_only_measure_one_thing_and_write_it_as_json_and_svg() {
 
 #[test]
 fn a_keepalived_that_is_not_there_is_named() {
-    let output = Command::new(env!("CARGO_BIN_EXE_versus")).args(["--peer", "/nonexistent/keepalived"]).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_versus")).args(["--peer", "/nonexistent/keepalived"]).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent/keepalived"));
 }

@@ -70,7 +70,8 @@ fn take_over(subject: &Subject, own: &Arguments) -> anyhow::Result<Takeover> {
     }
     std::thread::sleep(2 * own.period());
     let frames = capture.frames();
-    let present: BTreeSet<Ipv4Addr> = net.host(1)?.addresses()?.iter().filter_map(|it| virtual_v4(it.address)).collect();
+    let present: BTreeSet<Ipv4Addr> =
+        net.host(1)?.addresses()?.iter().filter_map(|it| virtual_v4(it.address)).collect();
     let told = told(&frames);
     let missing = all.iter().filter(|it| !told.contains(it) || !present.contains(it)).count();
     let seen = adverts(&frames);

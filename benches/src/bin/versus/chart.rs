@@ -13,7 +13,8 @@ const TOP: f64 = 58.0;
 
 /// A bar for each ratio, on a logarithmic scale: keepalived is at 1, and a mark stands where the target is.
 pub(crate) fn bars(title: &str, rows: &[Row]) -> String {
-    let rows: Vec<(&Row, f64)> = rows.iter().filter_map(|row| Some((row, row.share().filter(|it| *it > 0.0)?))).collect();
+    let rows: Vec<(&Row, f64)> =
+        rows.iter().filter_map(|row| Some((row, row.share().filter(|it| *it > 0.0)?))).collect();
     let targets = rows.iter().filter_map(|(row, _)| row.demand).map(Demand::number).filter(|target| *target > 0.0);
     let scale = Scale::around(rows.iter().map(|(_, share)| *share).chain(targets).chain([1.0]), LEFT, RIGHT);
     let bottom = TOP + LINE * rows.len() as f64;

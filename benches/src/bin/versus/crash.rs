@@ -23,7 +23,8 @@ fn of_routers(turns: &Turns, routers: u16) -> anyhow::Result<Vec<Row>> {
     let mut results = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..rounds {
         let phase = (f64::from(round) + 0.5) / f64::from(rounds);
-        for ((active, backup), results) in [(&ours, &ours), (&ours, &peer), (&peer, &peer)].into_iter().zip(&mut results)
+        for ((active, backup), results) in
+            [(&ours, &ours), (&ours, &peer), (&peer, &peer)].into_iter().zip(&mut results)
         {
             let own = Arguments { interval: 100, on_each: 255, guarded: true, ..Arguments::new(routers) }.better();
             let trial = Trial { active, backup, own, end: End::Kill, phase };

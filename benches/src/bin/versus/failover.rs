@@ -11,8 +11,9 @@ use benches::subject::{Running, Subject};
 use vrrp_core::{Family, Instant, Interval, Params, Priority, Version};
 use vrrp_net::lab::{Capture, Reply, longest_gap};
 
+use super::floors;
 use super::row::Row;
-use super::turns::{Turns, await_some};
+use super::turns::{Turns, again, await_some};
 
 /// How an Active ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,11 @@ const BACKUP: u8 = 2;
 
 pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
+    // The address has to be there before it is announced.
+    let bare = again(|| {
+        (0..9).map(|_| Ok(floors::add(&Arguments::new(1))?.as_secs_f64() * 1e3)).collect::<anyhow::Result<Vec<_>>>()
+    });
+    let bare = median(&bare?).context("no rounds")?;
     let full = [(100, "1s", 7), (10, "0.1s", 15), (1, "0.01s", 15)];
     for (interval, name, rounds) in if turns.quick { &full[1..2] } else { &full[..] } {
         for (end, verb) in [(End::Kill, "kill"), (End::Stop, "stop"), (End::Cut, "cut")] {
@@ -71,13 +77,13 @@ pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
                     run(&Trial { active: subject, backup: subject, own: own.clone(), end, phase })
                 })
                 .with_context(|| format!("{name} {verb}"))?;
-            rows.extend(rows_of(&format!("failover/{name} {verb}"), &results)?);
+            rows.extend(rows_of(&format!("failover/{name} {verb}"), &results, bare)?);
         }
     }
     Ok(rows)
 }
 
-fn rows_of(name: &str, results: &[Vec<Outcome>; 2]) -> anyhow::Result<Vec<Row>> {
+fn rows_of(name: &str, results: &[Vec<Outcome>; 2], bare: f64) -> anyhow::Result<Vec<Row>> {
     type Part = (&'static str, &'static str, fn(&Outcome) -> f64, fn(&[f64]) -> Option<f64>);
     let parts: [Part; 6] = [
         ("takeover", "ms", |it| it.takeover, median),
@@ -89,7 +95,8 @@ fn rows_of(name: &str, results: &[Vec<Outcome>; 2]) -> anyhow::Result<Vec<Row>> 
     ];
     let row = |(part, unit, value, of): Part| {
         let [ours, peer] = results.each_ref().map(|results| of(&results.iter().map(value).collect::<Vec<_>>()));
-        Ok(Row::new(format!("{name}/{part}"), unit, ours.context("no rounds")?, peer))
+        let row = Row::new(format!("{name}/{part}"), unit, ours.context("no rounds")?, peer);
+        Ok(if part == "announcement" { row.with_limit(bare) } else { row })
     };
     parts.into_iter().map(row).collect()
 }

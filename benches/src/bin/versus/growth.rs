@@ -12,9 +12,7 @@ use benches::statistics::median;
 use benches::subject::{Running, Subject};
 use rustix::event::{PollFd, PollFlags, poll};
 use vrrp_core::wire::{ChecksumForm, Envelope, Repr};
-use vrrp_core::{
-    Event, Family, IfIndex, Instant, Params, Priority, Version, VirtualRouterConfig, Vrid, VrrpRouter,
-};
+use vrrp_core::{Event, Family, IfIndex, Instant, Params, Priority, Version, VirtualRouterConfig, Vrid, VrrpRouter};
 use vrrp_ipvs::check::{Check, Driver, Passed, Probe, Schedule};
 use vrrp_ipvs::{Destination, DestinationId, Service, ServiceId, ServiceStatus, Table, VirtualServer, plan};
 

@@ -42,7 +42,16 @@ fn cells(row: &Row) -> [String; 8] {
         None => "-",
     };
     let (ours, peer) = (number(Some(row.ours)), number(row.peer));
-    [row.measure.clone(), row.unit.to_owned(), ours, peer, number(row.ratio()), number(row.limit), target, met.to_owned()]
+    [
+        row.measure.clone(),
+        row.unit.to_owned(),
+        ours,
+        peer,
+        number(row.ratio()),
+        number(row.limit),
+        target,
+        met.to_owned(),
+    ]
 }
 
 /// Three digits that count, and no more zeros than that takes.
@@ -133,6 +142,9 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_count() {
-        assert_eq!([0.0, 0.00042, 0.0042, 1.234, 12.34, 1234.5].map(short), ["0", "4.2e-4", "0.0042", "1.23", "12.3", "1234"]);
+        assert_eq!(
+            [0.0, 0.00042, 0.0042, 1.234, 12.34, 1234.5].map(short),
+            ["0", "4.2e-4", "0.0042", "1.23", "12.3", "1234"]
+        );
     }
 }

@@ -56,7 +56,9 @@ impl Drawing {
             Anchor::End => "end",
         };
         let (tone, text) = (Tone::Text, escape(text));
-        self.push(format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{tone}\">{text}</text>"));
+        self.push(format_args!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{tone}\">{text}</text>"
+        ));
     }
 
     pub(crate) fn bar(&mut self, x: f64, y: f64, width: f64, height: f64, tone: Tone) {
@@ -149,7 +151,9 @@ mod tests {
 
     #[test]
     fn what_is_not_well_formed_is_found() {
-        for text in ["<svg>", "<svg></text></svg>", "<svg a=b></svg>", "<svg>a & b</svg>", "<svg><g></svg></g>", "<a/> x"] {
+        for text in
+            ["<svg>", "<svg></text></svg>", "<svg a=b></svg>", "<svg>a & b</svg>", "<svg><g></svg></g>", "<a/> x"]
+        {
             assert!(fault(text).is_some(), "{text}");
         }
     }
