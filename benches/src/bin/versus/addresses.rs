@@ -30,9 +30,9 @@ pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
     for count in turns.either(&[1, 100, 1000, 5000][..], &[1000]) {
         let own = Arguments { addresses: *count, announce_once: true, ..Arguments::new(1) };
         let mut bare = Vec::new();
-        let results = turns.take(turns.either(5, 1), |subject, _| {
+        let results = turns.take(turns.rounds(5, 1), |subject, _| {
             if *subject == Subject::Ours {
-                bare.push(again(|| floors::add(&own))?.as_secs_f64() * 1e3);
+                bare.push(again(|| floors::add(&own))?.elapsed.as_secs_f64() * 1e3);
             }
             take_over(subject, &own)
         });

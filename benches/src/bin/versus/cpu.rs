@@ -19,12 +19,12 @@ pub(crate) enum Role {
 }
 
 pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
-    let time = Duration::from_millis(turns.either(4000, 1500));
+    let time = Duration::from_millis(turns.either(4000, 1000));
     let mut rows = Vec::new();
     for routers in turns.either(&[1, 64, 255, 1000, 4000][..], &[255]) {
         for role in [Role::Active, Role::Backup] {
             let mut floors = Vec::new();
-            let results = turns.take(turns.either(3, 1), |subject, _| {
+            let results = turns.take(turns.rounds(3, 1), |subject, _| {
                 if *subject == Subject::Ours {
                     floors.push(again(|| if role == Role::Active { floors::send() } else { floors::receive() })?);
                 }

@@ -18,7 +18,7 @@ pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
 }
 
 fn of_routers(turns: &Turns, routers: u16) -> anyhow::Result<Vec<Row>> {
-    let rounds = turns.either(if routers == 1 { 10 } else { 3 }, 1);
+    let rounds = turns.rounds(if routers == 1 { 10 } else { 3 }, 1);
     let (ours, peer) = (Subject::Ours, turns.keepalived());
     let mut results = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..rounds {

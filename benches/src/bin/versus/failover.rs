@@ -63,13 +63,16 @@ pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     // The address has to be there before it is announced.
     let bare = again(|| {
-        (0..9).map(|_| Ok(floors::add(&Arguments::new(1))?.as_secs_f64() * 1e3)).collect::<anyhow::Result<Vec<_>>>()
+        (0..9)
+            .map(|_| Ok(floors::add(&Arguments::new(1))?.elapsed.as_secs_f64() * 1e3))
+            .collect::<anyhow::Result<Vec<_>>>()
     });
     let bare = median(&bare?).context("no rounds")?;
     let full = [(100, "1s", 7), (10, "0.1s", 15), (1, "0.01s", 15)];
     for (interval, name, rounds) in if turns.quick { &full[1..2] } else { &full[..] } {
-        for (end, verb) in [(End::Kill, "kill"), (End::Stop, "stop"), (End::Cut, "cut")] {
-            let rounds = turns.either(*rounds, 1);
+        let ends = [(End::Kill, "kill"), (End::Stop, "stop"), (End::Cut, "cut")];
+        for (end, verb) in ends.into_iter().take(turns.either(3, 2)) {
+            let rounds = turns.rounds(*rounds, 1);
             let own = Arguments { interval: *interval, ..Arguments::new(1) }.better();
             let results = turns
                 .take(rounds, |subject, round| {

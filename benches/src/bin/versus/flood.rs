@@ -34,7 +34,7 @@ struct Flood {
 
 pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let (rounds, time) = turns.either((3, 5), (1, 1));
+    let (rounds, time) = (turns.rounds(3, 1), turns.either(5, 1));
     for (interval, name) in turns.either(&[(100, "1s"), (10, "0.1s")][..], &[(10, "0.1s")]) {
         let own = Arguments { interval: *interval, log: true, ..Arguments::new(1) };
         let results = turns.take(rounds, |subject, _| run(subject, &own, Duration::from_secs(time)));

@@ -52,8 +52,16 @@ pub(crate) fn receive() -> anyhow::Result<f64> {
     Ok(used.as_secs_f64() * 1e6 / f64::from(PACKETS / WAITING * WAITING))
 }
 
-/// How long the additions of the addresses take by themselves, in batches.
-pub(crate) fn add(own: &Arguments) -> anyhow::Result<Duration> {
+/// What the additions of the addresses take by themselves, in batches.
+pub(crate) struct Additions {
+    /// On the clock.
+    pub(crate) elapsed: Duration,
+    /// CPU time.
+    pub(crate) cpu: Duration,
+}
+
+/// Adds the addresses, and does nothing else.
+pub(crate) fn add(own: &Arguments) -> anyhow::Result<Additions> {
     let net = Net::new(1, 1)?;
     let cable = net.cable(1)?;
     let mut netlink = net.host(1)?.netlink()?;
@@ -63,13 +71,13 @@ pub(crate) fn add(own: &Arguments) -> anyhow::Result<Duration> {
     };
     let changes: Vec<_> =
         own.list().flat_map(|(_, _, addresses)| addresses).map(change).collect::<anyhow::Result<_>>()?;
-    let began = vrrp_net::now();
+    let (began, before) = (vrrp_net::now(), cpu_time()?);
     for batch in changes.chunks(200) {
         for result in netlink.change_addresses(batch)? {
             result?;
         }
     }
-    Ok(vrrp_net::now().since(began))
+    Ok(Additions { elapsed: vrrp_net::now().since(began), cpu: cpu_time()? - before })
 }
 
 /// A raw socket of a host for VRRP over IPv4. The numbers are those of `socket(2)`.

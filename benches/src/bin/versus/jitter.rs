@@ -21,7 +21,7 @@ struct Exactness {
 }
 
 pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
-    let (rounds, time) = turns.either((3, 20), (1, 3));
+    let (rounds, time) = (turns.rounds(3, 1), turns.either(20, 3));
     let mut rows = Vec::new();
     for routers in turns.either(&[1, 250][..], &[250]) {
         let results = turns.take(rounds, |subject, _| run(subject, *routers, Duration::from_secs(time)))?;

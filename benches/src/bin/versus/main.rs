@@ -51,6 +51,10 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
 
+    /// At most so many rounds of each
+    #[arg(long)]
+    rounds: Option<u16>,
+
     /// Write the results there: an array of objects
     #[arg(long)]
     json: Option<PathBuf>,
@@ -101,7 +105,7 @@ fn main() -> ExitCode {
 
 fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     let version = benches::subject::version(&arguments.peer)?;
-    let turns = Turns { peer: arguments.peer.clone(), quick: arguments.quick };
+    let turns = Turns { peer: arguments.peer.clone(), quick: arguments.quick, most: arguments.rounds };
     let title = format!("{} {} beside keepalived {version}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     let title = title.replace("benches", "vrrp");
     let (mut rows, mut failed) = (Vec::new(), Vec::new());

@@ -16,7 +16,7 @@ use super::turns::{Turns, await_some};
 pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for routers in turns.either(&[1, 255][..], &[255]) {
-        let [ours, peer] = turns.take(turns.either(3, 1), |subject, _| resident(subject, *routers))?;
+        let [ours, peer] = turns.take(turns.rounds(3, 1), |subject, _| resident(subject, *routers))?;
         let (ours, peer) = (median(&ours).context("no rounds")?, median(&peer));
         rows.push(Row::new(format!("memory/{routers}"), "MiB", ours, peer));
     }

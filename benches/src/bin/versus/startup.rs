@@ -17,7 +17,7 @@ use super::turns::{Turns, await_some};
 const ROUTERS: u16 = 255;
 
 pub(crate) fn measure(turns: &Turns) -> anyhow::Result<Vec<Row>> {
-    let results = turns.take(turns.either(9, 2), |subject, _| start(subject))?;
+    let results = turns.take(turns.rounds(9, 2), |subject, _| start(subject))?;
     let row = |name: &str, of: fn(&[f64]) -> Option<f64>| {
         let [ours, peer] = results.each_ref().map(|times| of(times));
         anyhow::Ok(Row::new(name, "ms", ours.context("no rounds")?, peer))

@@ -13,6 +13,8 @@ pub(crate) struct Turns {
     pub(crate) peer: PathBuf,
     /// In as little time as can be.
     pub(crate) quick: bool,
+    /// No more rounds than that.
+    pub(crate) most: Option<u16>,
 }
 
 impl Turns {
@@ -23,6 +25,12 @@ impl Turns {
     /// One or the other number.
     pub(crate) fn either<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
+    }
+
+    /// How many rounds.
+    pub(crate) fn rounds(&self, full: u16, quick: u16) -> u16 {
+        let rounds = self.either(full, quick);
+        self.most.map_or(rounds, |most| rounds.min(most)).max(1)
     }
 
     /// So many rounds, in each first us and then keepalived; what each gave. What fails is tried once more.
@@ -72,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_two_take_turns() {
-        let turns = Turns { peer: "peer".into(), quick: false };
+        let turns = Turns { peer: "peer".into(), quick: false, most: None };
         let mut order = Vec::new();
         let results = turns.take(2, |subject, round| {
             order.push(format!("{subject} {round}"));
@@ -80,6 +88,14 @@ mod tests {
         });
         assert_eq!(results.unwrap(), [vec![1, 3], vec![2, 4]]);
         assert_eq!(order, ["ours 0", "keepalived 0", "ours 1", "keepalived 1"]);
+    }
+
+    #[test]
+    fn there_are_no_more_rounds_than_wanted_but_one() {
+        let turns = |quick, most| Turns { peer: "peer".into(), quick, most };
+        assert_eq!(turns(false, None).rounds(9, 2), 9);
+        assert_eq!(turns(true, Some(5)).rounds(9, 2), 2);
+        assert_eq!([turns(false, Some(5)).rounds(9, 2), turns(false, Some(0)).rounds(9, 2)], [5, 1]);
     }
 
     #[test]
