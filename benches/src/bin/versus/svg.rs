@@ -121,7 +121,12 @@ pub(crate) fn fault(text: &str) -> Option<String> {
         let (name, attributes) = inside.split_once(' ').unwrap_or((inside, ""));
         let parts: Vec<&str> = attributes.split('"').collect();
         let keys = parts.iter().step_by(2).take(parts.len() / 2);
-        if parts.len() % 2 == 0 || !keys.clone().all(|key| key.trim().ends_with('=')) || inside.contains('<') {
+        let rest_is_blank = parts.last().is_some_and(|last| last.trim().is_empty());
+        if parts.len() % 2 == 0
+            || !rest_is_blank
+            || !keys.clone().all(|key| key.trim().ends_with('='))
+            || inside.contains('<')
+        {
             return Some(format!("attributes of <{inside}>"));
         }
         if closed.is_none() {
