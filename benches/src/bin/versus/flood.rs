@@ -74,7 +74,7 @@ fn run(subject: &Subject, own: &Arguments, time: Duration) -> anyhow::Result<Flo
     let socket = AdvertSocket::from_fd(client.socket(2, 3, 112)?, "eth0", index, &nothing)?;
     // All for the right virtual router: one with a wrong checksum, and one that is cut off, in turns.
     let (wrong, short) = ([0x31, 1, 0xff, 1, 0, 10, 0xba, 0xad, 10, 64, 0, 1], [0x31, 1, 0xff, 1]);
-    let packet = |number: usize| if number % 2 == 0 { &wrong[..] } else { &short[..] };
+    let packet = |number: usize| if number.is_multiple_of(2) { &wrong[..] } else { &short[..] };
     let from = "10.0.0.3".parse()?;
     let packets: [Outgoing<'_>; AT_ONCE] =
         std::array::from_fn(|number| Outgoing::new(from, Family::V4.group(), packet(number)));

@@ -122,7 +122,7 @@ pub(crate) fn fault(text: &str) -> Option<String> {
         let parts: Vec<&str> = attributes.split('"').collect();
         let keys = parts.iter().step_by(2).take(parts.len() / 2);
         let rest_is_blank = parts.last().is_some_and(|last| last.trim().is_empty());
-        if parts.len() % 2 == 0
+        if parts.len().is_multiple_of(2)
             || !rest_is_blank
             || !keys.clone().all(|key| key.trim().ends_with('='))
             || inside.contains('<')
