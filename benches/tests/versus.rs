@@ -9,13 +9,13 @@ use vrrp_net::lab::Lab;
 /// Whether there is nothing to measure with: says so, loudly; with `VRRP_TEST_REQUIRE=all` that is a failure.
 fn is_skipped() -> bool {
     let keepalived = benches::subject::version("keepalived".as_ref());
-    for reason in [keepalived.err().map(|it| format!("{it:#}")), Lab::available().err().map(|it| it.to_string())] {
-        if let Some(reason) = reason {
-            let required = std::env::var("VRRP_TEST_REQUIRE").is_ok_and(|value| value == "all");
-            assert!(!required, "VRRP_TEST_REQUIRE=all, but {reason}");
-            eprintln!("SKIPPED, versus is not tested: {reason}");
-            return true;
-        }
+    let lab = Lab::available();
+    let reasons = [keepalived.err().map(|it| format!("{it:#}")), lab.err().map(|it| it.to_string())];
+    if let Some(reason) = reasons.into_iter().flatten().next() {
+        let required = std::env::var("VRRP_TEST_REQUIRE").is_ok_and(|value| value == "all");
+        assert!(!required, "VRRP_TEST_REQUIRE=all, but {reason}");
+        eprintln!("SKIPPED, versus is not tested: {reason}");
+        return true;
     }
     false
 }
