@@ -1,8 +1,9 @@
-//! What the example programs share: settings from a command line or a file, and the loop around a driver.
+//! What the example programs share: settings from a command line or a file, and the engine of the daemons.
 
 pub mod control;
 pub mod daemon;
-pub mod service;
+pub mod keepalived;
+pub mod logging;
 pub mod settings;
 
 /// The README's code compiles.

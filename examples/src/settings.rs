@@ -1,5 +1,6 @@
 //! Virtual routers as people write them down, in TOML or on a command line: the same words in both.
 
+mod daemon;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -12,35 +13,10 @@ use vrrp_net::vrrp_core::wire::{Authentication, ChecksumPolicy, Password, TtlPol
 use vrrp_net::vrrp_core::{Addressing, Family, Interval, Preempt, Priority, Version, Vrid};
 use vrrp_net::{Announcements, RouterConfig, VirtualMac};
 
-pub use self::text::{Address, Lease, Peer, Span, TrackInterface};
+use crate::daemon::config::settle_time;
 
-/// A configuration file: a `router` table for each virtual router, with the names of the command line's options.
-///
-/// ```toml
-/// [[router]]
-/// interface = "eth0"
-/// vrid = 51
-/// priority = 150
-/// addresses = ["192.0.2.100", "192.0.2.101/24 label eth0:vip"]
-/// excluded-addresses = ["198.51.100.1/32 dev eth1"]
-/// interval = "500ms"
-/// preempt-delay = "30s"
-/// track-interfaces = ["eth1 weight -60"]
-/// announce = { delay = "2s", refresh = "60s" }
-///
-/// [[router]]
-/// interface = "eth0"
-/// vrid = 52
-/// addresses = ["fe80::100", "2001:db8::100"]
-/// virtual-mac = true
-/// ```
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct File {
-    /// The virtual routers.
-    #[serde(default)]
-    pub router: Vec<Router>,
-}
+pub use self::daemon::{Commands, Fifo, File, Group, Mail, Number, Process, Script, Words};
+pub use self::text::{Address, Lease, Peer, Span, TrackInterface, TrackNamed};
 
 /// One virtual router. What is left out has the protocol's default.
 #[derive(Clone, Debug, Deserialize, clap::Args)]
@@ -84,6 +60,11 @@ pub struct Router {
     /// Leave an Active of lower priority alone for this long
     #[arg(long, value_name = "TIME", conflicts_with = "nopreempt")]
     pub preempt_delay: Option<Span>,
+
+    /// With nopreempt: how long after its promotion an Active that never heard another one calls an election, so that all hosts
+    /// started together end with the highest priority; 0: it does not [default: twice Active_Down_Interval]
+    #[arg(long, value_name = "TIME", requires = "nopreempt")]
+    pub settle: Option<Span>,
 
     /// Peer that is advertised to by unicast, and the only ones that are heard; may be given several times
     #[arg(long = "unicast-peer", value_name = "ADDRESS")]
@@ -141,6 +122,40 @@ pub struct Router {
     #[arg(skip)]
     #[serde(default)]
     pub announce: Announce,
+
+    /// What it is called where it is told of [default: INTERFACE/ID].
+    #[arg(skip)]
+    pub name: Option<String>,
+
+    /// Checks that it tracks, each as `NAME`, then if wanted `weight NUMBER`, then `reverse`.
+    #[arg(skip)]
+    #[serde(default)]
+    pub track_scripts: Vec<TrackNamed>,
+
+    /// Files that it tracks, in the same words.
+    #[arg(skip)]
+    #[serde(default)]
+    pub track_files: Vec<TrackNamed>,
+
+    /// Programs that it tracks, in the same words.
+    #[arg(skip)]
+    #[serde(default)]
+    pub track_processes: Vec<TrackNamed>,
+
+    /// What is run when its role changes.
+    #[arg(skip)]
+    #[serde(default)]
+    pub notify: Commands,
+
+    /// Whether changes of its role are mailed.
+    #[arg(skip)]
+    #[serde(default)]
+    pub mail: bool,
+
+    /// Whether pipes are told of changes of its priority.
+    #[arg(skip)]
+    #[serde(default)]
+    pub notify_priority: bool,
 }
 
 /// Announcements: gratuitous ARP and neighbour advertisements. The meanings and defaults are those of keepalived's `garp_*`.
@@ -194,23 +209,6 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     })
 }
 
-impl File {
-    /// Reads and checks a file.
-    ///
-    /// # Errors
-    /// What is wrong with it, with the place.
-    pub fn read(path: &Path) -> anyhow::Result<Vec<RouterConfig>> {
-        let file: Self = read_toml(path)?;
-        anyhow::ensure!(!file.router.is_empty(), "{} has no [[router]]: there is nothing to do", path.display());
-        file.router
-            .iter()
-            .map(|router| {
-                router.config().with_context(|| format!("virtual router {} in {}", router.vrid, path.display()))
-            })
-            .collect()
-    }
-}
-
 impl Router {
     /// As the library takes it.
     ///
@@ -224,9 +222,11 @@ impl Router {
             RouterConfig::new(&self.interface, Vrid::try_from(self.vrid)?, Vec::new()),
             RouterConfig::with_address,
         );
+        let version = self.version()?;
+        let priority = self.priority.map_or(Ok(Priority::DEFAULT), Priority::try_from)?;
         let mut config = config
-            .with_version(self.version()?)
-            .with_priority(self.priority.map_or(Ok(Priority::DEFAULT), Priority::try_from)?)
+            .with_version(version)
+            .with_priority(priority)
             .with_interval(interval)
             .with_preempt(self.preempt()?)
             .with_addressing(self.addressing()?)
@@ -236,6 +236,11 @@ impl Router {
             .with_announcements(self.announce.announcements());
         if let Some(Peer(source)) = self.source {
             config = config.with_source(source);
+        }
+        let settles = self.settle.map(|Span(span)| span);
+        let settles = settles.or_else(|| self.nopreempt.then(|| settle_time(version, priority, interval)));
+        if let Some(after) = settles.filter(|after| !after.is_zero()) {
+            config = config.with_settle(after);
         }
         anyhow::ensure!(
             self.virtual_mac || self.virtual_mac_name.is_none(),

@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "daemon/checks.rs"]
+mod checks;
 #[path = "daemon/election.rs"]
 mod election;
 #[path = "daemon/faults.rs"]
@@ -14,10 +16,16 @@ mod hostile;
 mod interface;
 #[path = "daemon/network.rs"]
 mod network;
+#[path = "daemon/notify.rs"]
+mod notify;
+#[path = "daemon/operate.rs"]
+mod operate;
 #[path = "daemon/options.rs"]
 mod options;
 #[path = "daemon/partition.rs"]
 mod partition;
+#[path = "daemon/reload.rs"]
+mod reload;
 #[path = "daemon/startup.rs"]
 mod startup;
 #[path = "daemon/stopping.rs"]

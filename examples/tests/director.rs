@@ -50,7 +50,7 @@ impl Network {
         let hosts = [&network.client].into_iter().chain(&network.directors).chain(&network.servers);
         for (number, host) in hosts.enumerate() {
             let name = format!("port{number}");
-            cable(&name, (host, &format!("10.0.0.{}/24", 10 + number)), (&network.switch, ""));
+            cable(&name, (host, &format!("10.0.0.{0}/24 fd00::{0}/64", 10 + number)), (&network.switch, ""));
             network.switch.ip(&format!("link set {name} master br0"));
         }
         network
@@ -58,10 +58,14 @@ impl Network {
 
     /// Makes the servers ready with our own helper.
     fn prepare_servers(&self, interface: &str) {
+        self.prepare_servers_for("10.0.0.100", interface);
+    }
+
+    fn prepare_servers_for(&self, address: &str, interface: &str) {
         for host in &self.servers {
             let output = host.inside(|| {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_director"));
-                command.args(["--real-server", "10.0.0.100", "--interface", interface]).output().unwrap()
+                command.args(["--real-server", address, "--interface", interface]).output().unwrap()
             });
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
@@ -156,7 +160,7 @@ struct Web {
 
 impl Web {
     fn on(host: &Host, body: &'static str) -> Self {
-        let listener = host.inside(|| TcpListener::bind("0.0.0.0:80").unwrap());
+        let listener = host.inside(|| TcpListener::bind("[::]:80").unwrap());
         listener.set_nonblocking(true).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -194,7 +198,11 @@ fn answer(mut connection: TcpStream, body: &str) {
 
 /// The body that the client gets from the virtual address.
 fn get(client: &Host) -> std::io::Result<String> {
-    let server: SocketAddr = VIP.parse().unwrap();
+    get_from(client, VIP)
+}
+
+fn get_from(client: &Host, server: &str) -> std::io::Result<String> {
+    let server: SocketAddr = server.parse().unwrap();
     client.inside(|| {
         let mut connection = TcpStream::connect_timeout(&server, Duration::from_secs(2))?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -310,6 +318,44 @@ fn a_director_that_is_told_to_leave_hands_over_and_leaves_nothing() {
 }
 
 #[test]
+fn a_director_that_reads_its_file_again_goes_on_with_what_is_in_it_now() {
+    on_ipvs(|| {
+        let network = Network::new();
+        network.prepare_servers("lo");
+        let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+        let host = &network.directors[0];
+        // What a director that was killed has left, with another file.
+        host.ipvsadm("-A -t 10.0.0.99:80 -s rr");
+        host.ipvsadm("-a -t 10.0.0.99:80 -r 10.0.0.13:80 -g");
+        let director = network.director(0, 150, "whole-table = true");
+        director.says("-> Active");
+        pool(host, &director, &["13", "14"]);
+        assert!(!host.listing().iter().any(|line| line.contains("10.0.0.99")), "{:?}", host.listing());
+        let text = std::fs::read_to_string(&director.files[0]).unwrap();
+        let text =
+            text.replace("10.0.0.14:80", "10.0.0.15:80").replace("sorry-server = { address = \"10.0.0.15:80\" }", "");
+        std::fs::write(
+            &director.files[0],
+            text.replace("[\"10.0.0.100/32\"]", "[\"10.0.0.100/32\", \"10.0.0.101/32\"]"),
+        )
+        .unwrap();
+        let _three = Web::on(&network.servers[2], "three");
+        director.signal(Signal::HUP);
+        director.says("as it is now");
+        pool(host, &director, &["13", "15"]);
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
+        assert!(host.ip("address show").contains("10.0.0.101/32"));
+        // It did not leave its role.
+        assert_eq!(director.log().matches("-> Active").count(), 1, "{}", director.log());
+
+        std::fs::write(&director.files[0], "[router]\n").unwrap();
+        director.signal(Signal::HUP);
+        director.says("goes on as before: ");
+        assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
+    });
+}
+
+#[test]
 fn a_director_that_sees_too_few_servers_lets_the_other_one_serve() {
     on_ipvs(|| {
         let network = Network::new();
@@ -363,6 +409,51 @@ fn servers_behind_every_kind_of_tunnel_are_made_ready_by_the_helper() {
             let director = Director::spawn(&network.directors[0], &text);
             director.says("-> Active");
             assert_eq!(bodies(&network.client, 6), counts([("one", 3), ("two", 3)]), "{forwarding}");
+        }
+    });
+}
+
+#[test]
+fn a_director_balances_ipv6_and_neither_checks_nor_tunnels_from_the_virtual_address() {
+    on_ipvs(|| {
+        net::run("modprobe", "ip6_tunnel");
+        for (forwarding, interface) in [("direct", "lo"), ("ipip", "through")] {
+            let network = Network::new();
+            if forwarding == "ipip" {
+                for (number, host) in network.servers.iter().enumerate() {
+                    host.ip(&format!("link add through type ip6tnl mode any local fd00::{}", 13 + number));
+                }
+            }
+            network.prepare_servers_for("fd00::100", interface);
+            let (_one, _two) = (Web::on(&network.servers[0], "one"), Web::on(&network.servers[1], "two"));
+            let text = format!(
+                r#"
+                [router]
+                interface = "port1"
+                vrid = 51
+                addresses = ["fe80::100", "fd00::100"]
+                [[virtual-server]]
+                name = "web"
+                at = ["fd00::100 80"]
+                forwarding = "{forwarding}"
+                servers = [{{ address = "[fd00::13]:80" }}, {{ address = "[fd00::14]:80" }}]
+                sorry-server = {{ address = "[fd00::15]:80" }}
+                check = {{ http = "/health", every = "{EVERY}ms", timeout = "{TIMEOUT}ms", retries = {RETRIES} }}
+                "#
+            );
+            let director = Director::spawn(&network.directors[0], &text);
+            director.says("-> Active");
+            // The servers hold the address too: asked from it they would answer themselves, and be down for good by then.
+            let asked_from_it = 2 * CHECK_BOUND + Duration::from_millis(4 * TIMEOUT);
+            wait_for(asked_from_it, || director.log().contains("does not serve").then_some(()));
+            let served = wait_for(PATIENCE, || {
+                let mut answers = BTreeMap::new();
+                for _ in 0..6 {
+                    *answers.entry(get_from(&network.client, "[fd00::100]:80").ok()?).or_default() += 1;
+                }
+                (answers == counts([("one", 3), ("two", 3)])).then_some(())
+            });
+            assert!(served.is_some(), "{forwarding}: {}", director.log());
         }
     });
 }

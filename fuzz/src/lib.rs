@@ -3,6 +3,8 @@
 //! A failure is a panic: the assertions here are the rules.
 
 pub mod auth;
+pub mod checks;
+pub mod configuration;
 pub mod lan;
 pub mod packet;
 pub mod roundtrip;

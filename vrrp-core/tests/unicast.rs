@@ -324,3 +324,15 @@ fn uc_10_a_signed_advertisement_for_a_router_without_keys_is_an_alarm() {
     assert!(router.handle_datagram(millis(1), eth0(), &from(RIVAL_ABOVE, ME), &octets).is_err());
     assert_eq!(router.poll_action(), None);
 }
+
+#[test]
+fn another_group_than_the_familys_is_the_only_one_that_is_sent_to_and_heard() {
+    let group = ip("224.0.100.19");
+    let (mut router, id) = with(multicast(51).with_addressing(Addressing::multicast_to(group)));
+    assert_eq!(router.destinations(id), [group]);
+    assert_eq!(receive(&mut router, 51, from(RIVAL_ABOVE, group)), Ok(id));
+    assert!(receive(&mut router, 51, from(RIVAL_ABOVE, Family::V4.group())).is_err());
+    let refused = |group| refused(multicast(51).with_addressing(Addressing::multicast_to(ip(group))));
+    assert!(refused("192.0.2.9").contains("192.0.2.9 is no multicast group"), "{}", refused("192.0.2.9"));
+    assert!(refused("ff02::12").contains("ff02::12"), "of the other family");
+}

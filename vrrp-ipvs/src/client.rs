@@ -56,15 +56,20 @@ impl Ipvs {
     /// The kernel gives the list of services at once and then the destinations of each: what another program changes
     /// meanwhile may be in it or not.
     pub fn services(&mut self) -> Result<Vec<ServiceStatus>, Error> {
-        const OPERATION: &str = "list the services";
-        let answers = self.ask(OPERATION, Exchange::Dump, command::GET_SERVICE, Builder::default())?;
-        let mut services = Vec::with_capacity(answers.len());
-        for answer in answers {
-            let mut status = decode::service(&answer.attributes).map_err(|error| malformed(OPERATION, error))?;
+        let mut services = self.service_list()?;
+        for status in &mut services {
             status.destinations = self.destinations(status.service.id)?;
-            services.push(status);
         }
         Ok(services)
+    }
+
+    /// Every service of the kernel's table, without its destinations: a single exchange with the kernel
+    /// (`IPVS_CMD_GET_SERVICE`). Those of each are what [`destinations`](Self::destinations) gives.
+    pub fn service_list(&mut self) -> Result<Vec<ServiceStatus>, Error> {
+        const OPERATION: &str = "list the services";
+        let answers = self.ask(OPERATION, Exchange::Dump, command::GET_SERVICE, Builder::default())?;
+        let read = |answer: &Message| decode::service(&answer.attributes);
+        answers.iter().map(read).collect::<Result<_, _>>().map_err(|error| malformed(OPERATION, error))
     }
 
     /// One service with its destinations; `None` if it is not there.
@@ -389,7 +394,7 @@ pub struct Info {
 
 impl Info {
     /// From the attributes of `IPVS_CMD_SET_INFO`; what this version does not know is passed over.
-    fn parse(attributes: &[u8]) -> Result<Self, AttrError> {
+    pub(crate) fn parse(attributes: &[u8]) -> Result<Self, AttrError> {
         let mut version = None;
         let mut connection_table_size = None;
         for attribute in Attributes::new(attributes) {

@@ -42,6 +42,11 @@ impl FakeKernel {
         dump
     }
 
+    /// The same without the destinations.
+    pub(crate) fn list(&self) -> Vec<ServiceStatus> {
+        self.services.values().map(|(service, _)| ServiceStatus::new(service.clone(), [])).collect()
+    }
+
     /// The services that `of` has, as they are there.
     pub(crate) fn only(&self, owned: impl Fn(ServiceId) -> bool) -> Self {
         let mut kernel = self.clone();

@@ -72,6 +72,8 @@ pub mod director;
 mod error;
 #[cfg(test)]
 mod fake;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod genl;
 mod model;
 mod plan;

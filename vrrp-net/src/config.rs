@@ -2,6 +2,10 @@
 
 mod address;
 mod announcements;
+mod prefix;
+mod route;
+mod rule;
+mod statics;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,6 +18,11 @@ use vrrp_core::{
 
 pub use self::address::Address;
 pub use self::announcements::Announcements;
+pub use self::prefix::{Prefix, PrefixError};
+pub use self::route::{Hop, RouteError, RouteKind, RouteParameter, RouteProblem, RouterPreference, VirtualRoute};
+pub use self::rule::{RuleAction, RuleError, RuleProblem, VirtualRule};
+pub use self::statics::Statics;
+pub(crate) use self::statics::check_paths;
 use crate::Lease;
 use crate::tracking::Source;
 
@@ -40,6 +49,8 @@ pub struct RouterConfig {
     pub(crate) interval: Interval,
     pub(crate) preempt: Preempt,
     pub(crate) addresses: Vec<Address>,
+    pub(crate) routes: Vec<VirtualRoute>,
+    pub(crate) rules: Vec<VirtualRule>,
     pub(crate) authentication: Authentication,
     pub(crate) checksum: ChecksumPolicy,
     pub(crate) accepted_checksum: ChecksumAcceptance,
@@ -91,6 +102,8 @@ impl RouterConfig {
             interval: Interval::DEFAULT,
             preempt: Preempt::default(),
             addresses: addresses.into_iter().map(Address::from).collect(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             authentication: Authentication::None,
             checksum: ChecksumPolicy::Auto,
             accepted_checksum: ChecksumAcceptance::Either,
@@ -118,6 +131,22 @@ impl RouterConfig {
     /// One more address, with everything that can be said of one.
     pub fn with_address(mut self, address: Address) -> Self {
         self.addresses.push(address);
+        self
+    }
+
+    /// A route that is on the host while this virtual router is Active: it comes after the addresses, so that it can have one
+    /// of them as its source, and goes before them. One that is removed meanwhile is put back. One that the kernel refuses
+    /// ([`DriverEvent::RouteRefused`](crate::DriverEvent::RouteRefused)) is tried again, and does not take the role: the
+    /// addresses serve without it, and another host may be refused the same.
+    pub fn with_route(mut self, route: VirtualRoute) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// A rule that is on the host while this virtual router is Active, as a [route](Self::with_route); it comes after the
+    /// routes.
+    pub fn with_rule(mut self, rule: VirtualRule) -> Self {
+        self.rules.push(rule);
         self
     }
 
@@ -268,6 +297,16 @@ impl RouterConfig {
     /// The addresses that it moves between hosts.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The routes that come and go with the addresses.
+    pub fn routes(&self) -> &[VirtualRoute] {
+        &self.routes
+    }
+
+    /// The rules that come and go with the addresses.
+    pub fn rules(&self) -> &[VirtualRule] {
+        &self.rules
     }
 
     /// The addresses that peers are told of, in this order.

@@ -47,6 +47,13 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
+    /// Keeps every descriptor that this process has, also those that it was started with, from the programs that it starts
+    /// after this; but for input, output and errors, which are theirs to redirect. What is opened later by Rust's library, or
+    /// by this crate, is kept from them anyhow. Does nothing before Linux 5.11.
+    pub fn close_all_on_exec() {
+        sys::close_all_on_exec();
+    }
+
     /// Opens what the virtual routers of these families on these interfaces need.
     ///
     /// # Errors

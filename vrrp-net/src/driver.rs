@@ -9,6 +9,7 @@ mod guard;
 mod links;
 mod managed;
 mod memberships;
+mod paths;
 mod receive;
 mod reconfigure;
 mod reservation;
@@ -31,10 +32,14 @@ use self::announce::{Announcing, Unannounced};
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
+use self::paths::StaticPaths;
 use self::receive::Intake;
 use self::reconfigure::router_config;
-pub use self::status::{AddressStatus, DriverStatus, LastAdvert, LastTransition, RouterCounters, RouterStatus};
+pub use self::status::{
+    AddressStatus, DriverStatus, LastAdvert, LastTransition, PathStatus, RouterCounters, RouterStatus,
+};
 use self::transmit::Outbox;
+use crate::config::check_paths;
 use crate::error::{Capability, Error};
 use crate::interface::Interface;
 use crate::netlink::{DropTable, Monitor, Netlink};
@@ -44,6 +49,13 @@ use crate::{Descriptors, LinkSocket, ReceiveBuffer, RouterConfig, VirtualMacs, d
 
 /// The mark on the addresses that this crate installs (`IFA_PROTO`): VRRP's IP protocol number.
 pub const ADDRESS_MARK: u8 = vrrp_core::wire::PROTOCOL;
+
+/// The mark on the routes and rules that this crate installs (`rtm_protocol`, `FRA_PROTOCOL`): the same number, which no
+/// program of linux/rtnetlink.h has. keepalived's is 18.
+pub const PATH_MARK: u8 = ADDRESS_MARK;
+
+/// The mark on the addresses that stay whatever the roles are (`IFA_PROTO`): another one, since they can be advertised from.
+pub const STATIC_MARK: u8 = ADDRESS_MARK + 1;
 
 /// Epoll tokens.
 const TIMER: u64 = 0;
@@ -110,6 +122,15 @@ pub struct Driver {
     settings: Settings,
     /// What comes in for addresses that are not accepted is dropped there.
     drop_table: Option<DropTable>,
+    /// What stays whatever the roles are.
+    statics: StaticPaths,
+    /// The names of interfaces and whether they are up, as far as was heard.
+    path_links: BTreeMap<IfIndex, (String, bool)>,
+    /// When they are tried again that could not be added.
+    paths_due: Option<Instant>,
+    /// Whether routes and rules are watched that are to be on this host.
+    watches_routes: bool,
+    watches_rules: bool,
     /// Interfaces on which the kernel does not delete addresses together.
     kept_apart: BTreeSet<IfIndex>,
     /// What virtual routers track of this host.
@@ -190,6 +211,11 @@ impl Driver {
             virtual_macs: None,
             settings: Settings::new(),
             drop_table: None,
+            statics: StaticPaths::default(),
+            path_links: BTreeMap::new(),
+            paths_due: None,
+            watches_routes: false,
+            watches_rules: false,
             kept_apart: BTreeSet::new(),
             view: HostView::new(),
             membership_refresh: Some(memberships::REFRESH),
@@ -209,10 +235,12 @@ impl Driver {
     /// [`DriverEvent::RunByAnother`]. With a virtual MAC address it cannot wait: that is [`Error::RunByAnother`].
     ///
     /// # Errors
-    /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`] and what opening
+    /// [`Error::UnknownInterface`], [`Error::Config`], [`Error::OwnAddress`], [`Error::AddressTaken`], [`Error::Route`],
+    /// [`Error::Rule`] and what opening
     /// sockets can give; nothing is left behind.
     pub fn add(&mut self, config: RouterConfig) -> Result<RouterId, Error> {
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
+        check_paths(&config.routes, &config.rules)?;
         let now = sys::boottime_now();
         let reservation = if config.virtual_mac.is_some() { reservation::reserve(&config)? } else { None };
         let id = match self.register(now, &config, params) {
@@ -227,7 +255,8 @@ impl Driver {
         };
         let token = self.managed.get(&id).map(|managed| managed.interface).unwrap_or_default();
         self.update_primary_address(now, token, id);
-        if let Err(error) = self.join_group(id).and_then(|()| self.follow_sources(id)) {
+        if let Err(error) = self.join_group(id).and_then(|()| self.follow_sources(id)).and_then(|()| self.watch_paths())
+        {
             self.remove(id)?;
             return Err(error);
         }
@@ -430,7 +459,7 @@ impl Driver {
             Some(State::Backup(_) | State::Claimant(_) | State::Active(_)) => false,
             None => true,
         };
-        self.busy.is_empty() && self.router.ids().all(is_out)
+        !self.has_todo() && self.router.ids().all(is_out)
     }
 
     fn give(&mut self, id: RouterId, event: Event) -> Result<(), Error> {
@@ -456,8 +485,10 @@ impl Driver {
         // Advertisements first: what follows may keep the kernel busy for a while.
         self.perform();
         self.do_chores(now);
-        self.finish_turn()?;
-        Ok(std::mem::take(&mut self.events))
+        self.carry_out();
+        let events = std::mem::take(&mut self.events);
+        self.arm(sys::boottime_now())?;
+        Ok(events)
     }
 
     /// Waits until there is something to [`process`](Self::process), at most `timeout` (`None`: for ever). For programs
@@ -499,30 +530,39 @@ impl Driver {
         self.router.set_wall_clock(now, vrrp_core::hmac::WallClock::from(since_epoch));
     }
 
-    /// Carries out what the protocol wants done, and sets the timer for what it wants next.
+    /// Carries out what the protocol wants done, and sets the timer for what it wants next: at once, if something happened
+    /// that the application has to be told of.
     fn finish_turn(&mut self) -> Result<(), Error> {
+        self.carry_out();
+        self.arm(sys::boottime_now())
+    }
+
+    fn carry_out(&mut self) {
         self.set_filters();
         self.perform();
         self.change_addresses();
         // What came of that.
         self.perform();
-        let now = sys::boottime_now();
-        self.announce_some(now);
-        self.arm(now)
+        self.announce_some(sys::boottime_now());
     }
 
     /// As [`finish_turn`](Self::finish_turn), until nothing is left to ask of the kernel.
     fn finish_all(&mut self) -> Result<(), Error> {
         self.finish_turn()?;
-        while !self.busy.is_empty() {
+        while self.has_todo() {
             self.finish_turn()?;
         }
         Ok(())
     }
 
+    /// Whether the kernel has still to be asked for something.
+    fn has_todo(&self) -> bool {
+        !self.busy.is_empty() || !self.statics.todo.is_empty()
+    }
+
     /// Sets the timer. One that goes off too early costs less than to set it again with each advertisement heard.
     fn arm(&mut self, now: Instant) -> Result<(), Error> {
-        let at_once = (!self.busy.is_empty()).then_some(now);
+        let at_once = (self.has_todo() || !self.events.is_empty()).then_some(now);
         let chore = self.chores.first().map(|(at, _)| *at);
         let others = [chore, at_once, self.next_announcement(now), self.intake.next_look()];
         let next = others.into_iter().chain([self.router.poll_timeout()]).flatten().min();
@@ -550,6 +590,7 @@ impl Driver {
             match chore {
                 Chore::RenewLease(id, since) if self.is_installed(id, since) => self.renew_lease(id),
                 Chore::AnnounceAgain(id, since) if self.is_installed(id, since) => self.announce_again(id),
+                Chore::AnnounceOnceMore(id, since) if self.is_installed(id, since) => self.announce_once_more(id),
                 Chore::AnnounceAfterRival(id, since) => self.announce_after_rival(id, since),
                 Chore::RefreshAnnouncements(id, since) if self.is_installed(id, since) => self.refresh(now, id, since),
                 Chore::Resend(id) => self.resend(id),
@@ -557,8 +598,12 @@ impl Driver {
                 Chore::LinkUp(token) => self.link_is_up(now, token),
                 Chore::Attach(token) => self.attach_again(now, token),
                 Chore::Rejoin(token) => self.rejoin_next(now, token),
+                Chore::CheckPaths => self.retry_paths(now),
                 // The addresses of that time are gone.
-                Chore::RenewLease(..) | Chore::AnnounceAgain(..) | Chore::RefreshAnnouncements(..) => {}
+                Chore::RenewLease(..)
+                | Chore::AnnounceAgain(..)
+                | Chore::AnnounceOnceMore(..)
+                | Chore::RefreshAnnouncements(..) => {}
             }
         }
     }
@@ -573,6 +618,8 @@ impl Driver {
             self.router.handle_event(now, *id, Event::Shutdown);
         }
         let result = self.finish_all();
+        self.remove_statics();
+        let result = result.and(self.finish_all());
         self.release_settings();
         result
     }

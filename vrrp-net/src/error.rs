@@ -196,6 +196,14 @@ pub enum Error {
         process: Option<u32>,
     },
 
+    /// A route that cannot be.
+    #[error(transparent)]
+    Route(#[from] crate::RouteError),
+
+    /// A rule that cannot be.
+    #[error(transparent)]
+    Rule(#[from] crate::RuleError),
+
     /// Something that this version does not do.
     #[error("{0}")]
     Unsupported(String),
@@ -279,6 +287,8 @@ impl Error {
             | Self::BadName { .. }
             | Self::InterfaceExists { .. }
             | Self::Config(_)
+            | Self::Route(_)
+            | Self::Rule(_)
             | Self::Fixed { .. }
             | Self::RunByAnother { .. }
             | Self::OwnAddress { .. }

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header, IpDscp, IpNumber, Ipv4Header};
-use vrrp_core::Family;
 use vrrp_core::wire::{InternetChecksum, PROTOCOL};
 
 /// Octets of a gratuitous ARP with its Ethernet header, without padding or checksum.
@@ -104,7 +103,7 @@ pub(crate) fn announcement(
 /// Octets of the Ethernet and IP headers of an advertisement to its group, of either family.
 pub(crate) const MOST_HEADERS: usize = Ethernet2Header::LEN + 40;
 
-/// The Ethernet and IP headers of an advertisement with a payload of `length` octets to the group of its family, in a
+/// The Ethernet and IP headers of an advertisement with a payload of `length` octets to a multicast group, in a
 /// buffer of the caller's. Nothing if its addresses are of two families, or it goes elsewhere, or it is too long.
 pub(crate) fn advert_headers(
     mac: [u8; 6],
@@ -116,7 +115,7 @@ pub(crate) fn advert_headers(
     buffer: &mut [u8; MOST_HEADERS],
 ) -> Option<&[u8]> {
     let length = u16::try_from(length).ok()?;
-    if destination != Family::of(destination).group() {
+    if !destination.is_multicast() {
         return None;
     }
     let (ethernet, ip) = buffer.split_at_mut(Ethernet2Header::LEN);
@@ -156,6 +155,8 @@ fn is_virtual_router_mac(mac: [u8; 6]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vrrp_core::Family;
+
     use super::*;
 
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -31,6 +31,8 @@ pub(crate) struct Interface {
     pub(crate) sockets: [Option<AdvertSocket>; 2],
     /// Of IPv4 and IPv6: open as long as the interface exists and an address of the family is watched on it.
     watches: [Option<AddressWatch>; 2],
+    /// The multicast groups that the sockets have joined.
+    pub(crate) groups: BTreeSet<IpAddr>,
     /// The virtual routers that advertise on it.
     pub(crate) routers: BTreeSet<RouterId>,
     /// Whether those were told that they can use it.
@@ -52,6 +54,7 @@ impl Interface {
             link: None,
             sockets: [None, None],
             watches: [None, None],
+            groups: BTreeSet::new(),
             routers: BTreeSet::new(),
             reported_usable: false,
             failing: false,
@@ -71,6 +74,7 @@ impl Interface {
         if self.index() != Some(link.index) {
             self.sockets = [None, None];
             self.watches = [None, None];
+            self.groups.clear();
         }
         self.link = Some(link);
         self.reread_addresses(netlink)

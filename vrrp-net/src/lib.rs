@@ -29,7 +29,7 @@
 //!   [thread](Driver::spawn) of its own, with a real-time priority if the host is busy, or [await](AsyncDriver) it in a task of
 //!   its own (feature `tokio`).
 //! - `process` does a bounded amount of work, however many packets and addresses wait; what was left makes the descriptor
-//!   readable again at once. It never waits for anything but the kernel.
+//!   readable again at once, and so do the events that come of another call. It never waits for anything but the kernel.
 //! - An error of `process` is the end: the descriptors of the driver itself have failed. What happens to one virtual router
 //!   or interface is a [`DriverEvent`] about that one, and the others go on.
 //! - The [`Transition`](DriverEvent::Transition) to Active comes when the addresses are on the host, and the one away from it
@@ -43,6 +43,11 @@
 //!   as VRRP's ([`ADDRESS_MARK`]) and leased ([`Lease`]): if the process dies, the kernel removes them. One that is there at
 //!   the start already is taken for what a predecessor left, and removed, unless this host is the addresses' owner.
 //! - An address that another program removes is put back; one that is removed again and again is given up.
+//! - [Routes](RouterConfig::with_route) and [rules](RouterConfig::with_rule) of an Active come after its addresses and go
+//!   before them, are put back when they vanish, and carry a mark ([`PATH_MARK`]). No lease ends them: the guardian removes them
+//!   if the process dies, else a successor does, at its start what it is given itself and with
+//!   [`Driver::remove_leftovers`] the rest. One that the kernel refuses is no fault. [`Statics`] are there whatever the roles
+//!   are, until the driver ends.
 //! - Another host that claims an address which is served here, or sent from, is reported and answered
 //!   ([`DriverEvent::AddressConflict`]). Before a promotion nobody is asked: that would cost a second.
 //! - The VRRP group is joined anew on each interface once a minute, so that a switch that has forgotten who listens hears of it
@@ -112,11 +117,14 @@ mod watch;
 
 #[cfg(feature = "tokio")]
 pub use crate::tokio::AsyncDriver;
-pub use config::{Address, Announcements, RouterConfig, VirtualMac};
+pub use config::{
+    Address, Announcements, Hop, Prefix, PrefixError, RouteError, RouteKind, RouteParameter, RouteProblem,
+    RouterConfig, RouterPreference, RuleAction, RuleError, RuleProblem, Statics, VirtualMac, VirtualRoute, VirtualRule,
+};
 pub use descriptors::Descriptors;
 pub use driver::{
-    ADDRESS_MARK, AddressStatus, Driver, DriverEvent, DriverStatus, LastAdvert, LastTransition, RouterCounters,
-    RouterStatus,
+    ADDRESS_MARK, AddressStatus, Driver, DriverEvent, DriverStatus, LastAdvert, LastTransition, PATH_MARK, PathStatus,
+    RouterCounters, RouterStatus, STATIC_MARK,
 };
 pub use error::{Capability, Error};
 pub use guardian::Guardian;

@@ -24,7 +24,7 @@ use crate::{Driver, DriverEvent, sys};
 ///         _ = tokio::signal::ctrl_c() => break,
 ///     }
 /// }
-/// driver.into_inner().shutdown()?;
+/// driver.shutdown()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -72,7 +72,17 @@ impl AsyncDriver {
         self.driver.get_mut()
     }
 
-    /// The driver, taken out of the runtime: to shut it down.
+    /// Takes every virtual router out, as [`Driver::shutdown`], and returns the events that were not awaited yet, with those
+    /// that come of it.
+    ///
+    /// # Errors
+    /// As [`Driver::shutdown`].
+    pub fn shutdown(self) -> Result<Vec<DriverEvent>, Error> {
+        let last = self.driver.into_inner().shutdown()?;
+        Ok(self.events.into_iter().chain(last).collect())
+    }
+
+    /// The driver, taken out of the runtime. Events that were not awaited yet are lost.
     pub fn into_inner(self) -> Driver {
         self.driver.into_inner()
     }

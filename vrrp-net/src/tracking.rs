@@ -197,8 +197,8 @@ impl HostView {
         match change {
             Change::Link(link) => self.note_link(link),
             Change::LinkRemoved { index, .. } => self.forget_link(*index),
-            // It is up or down as it was.
-            Change::LinkMoved(_) => false,
+            // It is up or down as it was; and rules are not followed.
+            Change::LinkMoved(_) | Change::RuleRemoved { .. } => false,
             Change::Address(address) => self.note_address(address, address.is_usable()),
             Change::AddressRemoved(address) => {
                 // The kernel deletes IPv4 routes with it as their source, and does not tell.

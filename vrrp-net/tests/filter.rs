@@ -409,7 +409,7 @@ fn the_kernel_gives_every_vector_the_same_verdict() {
         let open = |filter| {
             let fd = a.socket(domain, SOCK_RAW, 112).unwrap();
             let socket = AdvertSocket::from_fd(fd, "eth0", a0.index(), filter).unwrap();
-            socket.join().unwrap();
+            socket.join(socket.family().group()).unwrap();
             socket
         };
         let (everything, plausible) = (open(&ReceiveFilter::Everything), open(&rule.filter()));
@@ -460,7 +460,7 @@ fn a_filter_is_replaced_while_the_socket_is_open() {
     let filter = |vrids: &[u8]| Rule::new(vrids).filter();
     let fd = a.socket(AF_INET, SOCK_RAW, 112).unwrap();
     let socket = AdvertSocket::from_fd(fd, "eth0", a0.index(), &filter(&[1, 9])).unwrap();
-    socket.join().unwrap();
+    socket.join(socket.family().group()).unwrap();
     let sender = b.socket(AF_INET, SOCK_RAW, 255).unwrap();
     socket2::SockRef::from(&sender).bind_device(Some(b"eth0")).unwrap();
     let mut buffer = ReceiveBuffer::new();
@@ -501,7 +501,7 @@ fn se_01_a_flood_of_what_is_not_for_us_takes_no_place_in_the_receive_buffer() {
         let fd = a.socket(AF_INET, SOCK_RAW, 112).unwrap();
         let socket = AdvertSocket::from_fd(fd, "eth0", a0.index(), filter).unwrap();
         socket2::SockRef::from(&socket).set_recv_buffer_size(1).unwrap();
-        socket.join().unwrap();
+        socket.join(socket.family().group()).unwrap();
         for _ in 0..1000 {
             noise.iter().for_each(|datagram| inject(&sender, datagram));
         }

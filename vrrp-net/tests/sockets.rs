@@ -192,7 +192,7 @@ fn a_source_that_only_the_parent_interface_has_is_sent_from_a_virtual_mac() {
         let fd = raw_socket(&pair.a, family);
         let socket = AdvertSocket::from_fd(fd, &name, link.index, &ReceiveFilter::Everything).unwrap();
         let listener = open(&pair.b, &pair.b0, family);
-        listener.join().unwrap();
+        listener.join(listener.family().group()).unwrap();
         let capture = pair.b0.capture().unwrap();
         // The interface is not ready at once.
         let advert = Outgoing::new(a_of(family), family.group(), &PAYLOAD);
@@ -211,7 +211,7 @@ fn rx_21_rx_24_what_is_received_has_its_source_destination_and_ttl() {
     for family in FAMILIES {
         let (sender, listener) = (open(&pair.a, &pair.a0, family), open(&pair.b, &pair.b0, family));
         assert_eq!((listener.family(), listener.interface()), (family, pair.b0.index()));
-        listener.join().unwrap();
+        listener.join(listener.family().group()).unwrap();
         assert!(receive(&listener).is_empty(), "nothing yet, and no error");
         send(&sender, &[Outgoing::new(a_of(family), family.group(), &PAYLOAD)]);
         let envelope = Envelope { source: a_of(family), destination: family.group(), ttl: Some(255) };
@@ -224,8 +224,8 @@ fn tx_14_a_socket_does_not_hear_itself() {
     let Some(pair) = Pair::new() else { return };
     for family in FAMILIES {
         let (socket, other) = (open(&pair.a, &pair.a0, family), open(&pair.b, &pair.b0, family));
-        socket.join().unwrap();
-        other.join().unwrap();
+        socket.join(socket.family().group()).unwrap();
+        other.join(other.family().group()).unwrap();
         send(&socket, &[Outgoing::new(a_of(family), family.group(), &PAYLOAD)]);
         wait_for(&other, 1);
         assert_eq!(receive(&socket), []);
@@ -249,11 +249,11 @@ fn the_group_is_heard_from_joining_until_leaving() {
         let advert = Outgoing::new(a_of(family), family.group(), &PAYLOAD);
         assert!(!joined(family), "a unicast socket joins nothing");
         assert!(!hears(&listener, &sender, advert));
-        listener.leave().unwrap();
+        listener.leave(listener.family().group()).unwrap();
 
         // Another socket's membership is not this one's; over IPv6 this takes a filter.
         let other = open(&pair.b, &pair.b0, family);
-        other.join().unwrap();
+        other.join(other.family().group()).unwrap();
         assert!(joined(family));
         let vrids = [51, 255].map(|vrid| Vrid::new(vrid).unwrap());
         listener.set_filter(&Plausible::new(vrids, [b_of(family)]).into()).unwrap();
@@ -262,11 +262,11 @@ fn the_group_is_heard_from_joining_until_leaving() {
         assert_eq!(hears(&listener, &sender, advert), family == Family::V6);
         drop(other);
 
-        listener.join().unwrap();
-        listener.join().unwrap();
+        listener.join(listener.family().group()).unwrap();
+        listener.join(listener.family().group()).unwrap();
         assert!(joined(family));
         assert!(hears(&listener, &sender, advert));
-        listener.leave().unwrap();
+        listener.leave(listener.family().group()).unwrap();
         assert!(!joined(family));
         assert!(!hears(&listener, &sender, advert));
     }
@@ -281,7 +281,7 @@ fn rx_07_each_socket_hears_its_own_interface_only() {
     for family in FAMILIES {
         let sender = open(&pair.a, &pair.a0, family);
         let sockets = [open(&pair.b, &pair.b0, family), open(&pair.b, &b1, family)];
-        sockets.iter().for_each(|socket| socket.join().unwrap());
+        sockets.iter().for_each(|socket| socket.join(socket.family().group()).unwrap());
         let advert = Outgoing::new(a_of(family), family.group(), &PAYLOAD);
         send(&sender, &[advert]);
         for socket in &sockets {
@@ -358,7 +358,7 @@ fn a_socket_outlives_its_interface_being_down() {
     let mut netlink = pair.b.netlink().unwrap();
     let (sender, listener) = (open(&pair.a, &pair.a0, Family::V4), open(&pair.b, &pair.b0, Family::V4));
     sender.join().unwrap();
-    listener.join().unwrap();
+    listener.join(listener.family().group()).unwrap();
     netlink.set_up(pair.b0.index(), false).unwrap();
     let advert = Outgoing::new(b_of(Family::V4), Family::V4.group(), &PAYLOAD);
     let mut refused = Vec::new();
@@ -481,7 +481,7 @@ fn a_socket_that_is_passed_on_keeps_what_it_has_heard_and_joined() {
     for family in FAMILIES {
         let sender = open(&pair.a, &pair.a0, family);
         let (listener, witness) = (open(&pair.b, &pair.b0, family), open(&pair.b, &pair.b0, family));
-        listener.join().unwrap();
+        listener.join(listener.family().group()).unwrap();
         witness.join().unwrap();
         let advert = Outgoing::new(a_of(family), family.group(), &PAYLOAD);
         send(&sender, &[advert]);
@@ -489,7 +489,7 @@ fn a_socket_that_is_passed_on_keeps_what_it_has_heard_and_joined() {
         let filter = Plausible::new([Vrid::new(51).unwrap()], [family.group()]).into();
         let listener = AdvertSocket::from_fd(listener.into_fd(), "eth0", pair.b0.index(), &filter).unwrap();
         assert_eq!(receive(&listener).len(), 1);
-        listener.join().unwrap();
+        listener.join(listener.family().group()).unwrap();
         send(&sender, &[advert]);
         wait_for(&witness, 1);
         assert_eq!(wait_for(&listener, 1).len(), 1);

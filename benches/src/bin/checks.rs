@@ -83,7 +83,7 @@ fn measure(arguments: &Arguments, port: u16) -> anyhow::Result<()> {
     run(&mut driver, Duration::from_secs_f64(period))?;
     let attempts = |driver: &Driver| driver.status().iter().map(|status| status.attempts).sum::<u64>();
     let (cpu_before, attempts_before) = (cpu()?, attempts(&driver));
-    let turns = run(&mut driver, Duration::from_secs_f64(seconds))?;
+    let (turns, waited) = run(&mut driver, Duration::from_secs_f64(seconds))?;
     let used = cpu()?.saturating_sub(cpu_before);
     let status = driver.status();
     let made = attempts(&driver) - attempts_before;
@@ -101,24 +101,34 @@ fn measure(arguments: &Arguments, port: u16) -> anyhow::Result<()> {
     println!("  turns             {turns}");
     println!("  memory            {} (at most {})", memory("VmRSS:")?, memory("VmHWM:")?);
     println!("  latest start      {latest:?} ({:.2} % of the period)", 100.0 * latest.as_secs_f64() / period);
+    println!("  longest wait      {waited:?} for a processor, before one turn or in it");
     Ok(())
 }
 
-/// Runs the driver for this long; returns in how many turns.
-fn run(driver: &mut Driver, time: Duration) -> anyhow::Result<u64> {
+/// Runs the driver for this long; returns in how many turns, and how long it waited for a processor at most in one.
+fn run(driver: &mut Driver, time: Duration) -> anyhow::Result<(u64, Duration)> {
     let end = Instant::now() + time;
-    let mut turns = 0;
+    let (mut turns, mut waited, mut longest) = (0, time_waited()?, Duration::ZERO);
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Ok(turns);
+            return Ok((turns, longest));
         }
         let timeout = Timespec { tv_sec: i64::try_from(left.as_secs())?, tv_nsec: i64::from(left.subsec_nanos()) };
         poll(&mut [PollFd::new(&driver.as_fd(), PollFlags::IN)], Some(&timeout))?;
         let events = driver.process()?;
         ensure!(events.len() < 100, "the checks do not hold: {:?}", &events[..3]);
         turns += 1;
+        let before = std::mem::replace(&mut waited, time_waited()?);
+        longest = longest.max(waited.saturating_sub(before));
     }
+}
+
+/// How long this process, which has one thread, was ready to run and others ran.
+fn time_waited() -> anyhow::Result<Duration> {
+    let text = fs::read_to_string("/proc/self/schedstat")?;
+    let nanos = text.split_whitespace().nth(1).context("no schedstat")?.parse()?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// CPU time of this process, user's and system's.

@@ -1,21 +1,21 @@
-//! A VRRP daemon: virtual routers from a command line or a TOML file, transitions in the log.
+//! A VRRP daemon: virtual routers from a command line or a TOML file, what they track, and who is told of changes.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use examples::service;
+use examples::daemon::config::Config;
+use examples::daemon::{self, Reload};
 use examples::settings::{Announce, File, Router};
 use tracing_subscriber::filter::LevelFilter;
-use vrrp_net::vrrp_core::{Cause, Role};
-use vrrp_net::{DriverEvent, RouterConfig};
 
 /// Moves virtual IP addresses between hosts with VRRP.
 ///
-/// Runs in the foreground. SIGTERM hands the addresses over to the next host, without a gap, and ends; SIGINT and SIGHUP
-/// release them at once. If the process is killed, its guardian (a small child process) does that. Needs CAP_NET_RAW and
-/// CAP_NET_ADMIN.
+/// Runs in the foreground. SIGTERM hands the addresses over to the next host, without a gap, and ends; SIGINT releases them
+/// at once. SIGHUP reads the file anew: what has not changed goes on as it is. If the process is killed, its guardian (a
+/// small child process) releases the addresses. Needs CAP_NET_RAW and CAP_NET_ADMIN.
 #[derive(Parser)]
 #[command(name = "vrrpd")]
 struct Arguments {
@@ -33,6 +33,14 @@ struct Arguments {
     #[arg(long)]
     no_guardian: bool,
 
+    /// Unix socket to be asked and told at, with vrrpctl
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Where Prometheus reads metrics over HTTP: 127.0.0.1:9650
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+
     /// What to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: LevelFilter,
@@ -44,8 +52,12 @@ fn main() -> ExitCode {
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt().with_max_level(arguments.log).with_writer(std::io::stderr);
     subscriber.with_ansi(colours).with_target(false).init();
-    let guarded = !arguments.no_guardian;
-    match routers(arguments).and_then(|routers| service::run(routers, guarded, log)) {
+    let mut read = || config(&arguments);
+    let result = read().and_then(|config| {
+        let reload = arguments.config.is_some().then(|| Box::new(&mut read) as Reload<'_>);
+        daemon::run(config, reload)
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -54,25 +66,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn routers(arguments: Arguments) -> anyhow::Result<Vec<RouterConfig>> {
-    match (arguments.config, arguments.router) {
-        (Some(path), _) => File::read(&path),
-        (None, Some(router)) => Ok(vec![Router { announce: arguments.announce, ..router }.config()?]),
+fn config(arguments: &Arguments) -> anyhow::Result<Config> {
+    let config = match (&arguments.config, &arguments.router) {
+        (Some(path), _) => File::read(path)?,
+        (None, Some(router)) => {
+            let router = Router { announce: arguments.announce.clone(), ..router.clone() };
+            Config { routers: vec![router.named(None)?], ..Config::default() }
+        }
         (None, None) => anyhow::bail!("there is nothing to do: give --config, or --interface, --vrid and --address"),
-    }
-}
-
-/// Every event says in its own words what happened; this is how much it matters.
-fn log(router: &str, event: &DriverEvent) {
-    match event {
-        DriverEvent::Transition { transition, .. } => match (transition.to, transition.cause) {
-            (Role::Initialize, Cause::Fault(_)) => tracing::warn!(router, "{event}"),
-            _ => tracing::info!(router, "{event}"),
-        },
-        DriverEvent::Waiting { .. }
-        | DriverEvent::AddressRestored { .. }
-        | DriverEvent::AddressMisplaced { .. }
-        | DriverEvent::GuardianLost => tracing::warn!(router, "{event}"),
-        _ => tracing::error!(router, "{event}"),
-    }
+    };
+    let program = concat!("vrrpd ", env!("CARGO_PKG_VERSION")).to_owned();
+    let (control, metrics) = (arguments.control.clone().or(config.control), arguments.metrics.or(config.metrics));
+    Ok(Config { program, guardian: !arguments.no_guardian, control, metrics, ..config })
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use vrrp_net::netlink::{Broadcast, Label, Scope};
 use vrrp_net::tracking::{Source, TrackedInterface};
-use vrrp_net::vrrp_core::track::Impact;
+use vrrp_net::vrrp_core::track::Tracked;
+
+use crate::daemon::config::Effect;
 
 /// A length of time: `10ms`, `1s`, `2m`; a bare number is in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,20 +120,42 @@ impl FromStr for TrackInterface {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let TrackNamed { name, effect } = text.parse()?;
+        // In the driver's terms, which has a sign where keepalived has a word.
+        let Tracked { impact, inverted, .. } = effect.unwrap_or(Effect::FAULT).tracked(true);
+        Ok(Self(Source::Interface(TrackedInterface { name, impact, inverted })))
+    }
+}
+
+/// Something that is tracked by its name, in the words of keepalived: `chk_app`, `chk_app weight -30`, `chk_app weight 10
+/// reverse`. Without a weight it does what is said where it is defined; a weight of 0 is a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackNamed {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub effect: Option<Effect>,
+}
+
+impl FromStr for TrackNamed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
-        let name = words.next().ok_or("the name of an interface is missing")?.to_owned();
-        let mut tracked = TrackedInterface { name, impact: Impact::Fault, inverted: false };
+        let name = words.next().ok_or("a name is missing")?.to_owned();
+        let (mut weight, mut reverse) = (None, false);
         while let Some(word) = words.next() {
             match word {
                 "weight" => match number("weight", words.next().unwrap_or_default())? {
-                    weight @ -253..=253 => tracked.impact = Impact::Weight(weight),
-                    weight => return Err(format!("weight {weight} is not -253..=253")),
+                    given @ -253..=253 => weight = Some(given),
+                    given => return Err(format!("weight {given} is not -253..=253")),
                 },
-                "reverse" => tracked.inverted = true,
+                "reverse" => reverse = true,
                 _ => return Err(format!("{text:?}: {word:?} is not weight or reverse")),
             }
         }
-        Ok(Self(Source::Interface(tracked)))
+        let effect = (weight.is_some() || reverse).then(|| Effect::weight(weight.unwrap_or(0), reverse));
+        Ok(Self { name, effect })
     }
 }
 
@@ -165,7 +189,7 @@ macro_rules! read_as_text {
     )*};
 }
 
-read_as_text!(Span, Lease, Address, TrackInterface, Peer);
+read_as_text!(Span, Lease, Address, TrackInterface, TrackNamed, Peer);
 
 fn written<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
@@ -182,6 +206,8 @@ fn written<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, 
 
 #[cfg(test)]
 mod tests {
+    use vrrp_net::vrrp_core::track::Impact;
+
     use super::*;
 
     #[test]
@@ -202,7 +228,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(tracked("eth1"), ("eth1".to_owned(), Impact::Fault, false));
-        assert_eq!(tracked("eth1 weight -30 reverse"), ("eth1".to_owned(), Impact::Weight(-30), true));
+        assert_eq!(tracked("eth1 weight -30"), ("eth1".to_owned(), Impact::Weight(-30), false));
+        // It is raised while the interface is down.
+        assert_eq!(tracked("eth1 weight -30 reverse"), ("eth1".to_owned(), Impact::Weight(30), true));
     }
 
     #[test]

@@ -34,7 +34,11 @@ pub fn lab() -> Option<Lab> {
 pub fn tool(name: &str, package: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let extra = ["/usr/sbin", "/sbin", "/usr/lib/frr"].map(PathBuf::from);
-    let found = std::env::split_paths(&path).chain(extra).map(|folder| folder.join(name)).find(|file| file.is_file());
+    // Debian has a folder for each version.
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = versions.map(|version| version.path().join("bin"));
+    let folders = std::env::split_paths(&path).chain(extra).chain(versions);
+    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         skip(&format!("there is no {name} here. Way out: apt-get install {package}"));
     }
@@ -150,7 +154,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Our `vrrpd` on a host.
+/// Our `vrrpd`, or another program of ours, on a host.
 pub struct Node {
     process: Process,
     log: Log,
@@ -158,9 +162,18 @@ pub struct Node {
 
 impl Node {
     pub fn start<Argument: AsRef<OsStr>>(host: &Host, arguments: impl IntoIterator<Item = Argument>) -> Self {
-        let mut command = host.command(env!("CARGO_BIN_EXE_vrrpd"));
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).env("NO_COLOR", "1");
-        let mut process = Process::start(&mut command).expect("start vrrpd");
+        Self::run(host, env!("CARGO_BIN_EXE_vrrpd"), arguments)
+    }
+
+    /// Another program; its log is all that it prints.
+    pub fn run<Argument: AsRef<OsStr>>(
+        host: &Host,
+        program: &str,
+        arguments: impl IntoIterator<Item = Argument>,
+    ) -> Self {
+        let mut command = host.command(program);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
+        let mut process = Process::start(&mut command).expect("start a program");
         let log = Log::of(&mut process);
         Self { process, log }
     }
@@ -176,26 +189,26 @@ impl Node {
 
     /// End it as a crash does.
     pub fn kill(&mut self) {
-        self.process.kill().expect("kill vrrpd");
+        self.process.kill().expect("kill the program");
     }
 
     /// Ask it to end at once, as Ctrl-C does, and wait until it has.
     pub fn interrupt(&mut self) -> ExitStatus {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process number");
-        kill_process(pid, Signal::INT).expect("interrupt vrrpd");
+        kill_process(pid, Signal::INT).expect("interrupt the program");
         self.ended()
     }
 
     /// Ask it to hand over and end, and wait until it has.
     pub fn terminate(&mut self) -> ExitStatus {
-        self.process.terminate().expect("terminate vrrpd");
+        self.process.terminate().expect("terminate the program");
         self.ended()
     }
 
     fn ended(&mut self) -> ExitStatus {
-        match self.process.wait(PATIENCE).expect("wait for vrrpd") {
+        match self.process.wait(PATIENCE).expect("wait for the program") {
             Some(status) => status,
-            None => panic!("vrrpd did not end: {:#?}", self.log.lines()),
+            None => panic!("it did not end: {:#?}", self.log.lines()),
         }
     }
 }

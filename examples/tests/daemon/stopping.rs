@@ -65,8 +65,14 @@ fn on_sigint_the_address_goes_with_priority_0_and_the_next_one_needs_skew_time_o
 }
 
 #[test]
-fn on_sighup_the_address_goes_with_priority_0_and_the_next_one_needs_skew_time_only() {
-    undisturbed(|| is_polite("HUP"));
+fn on_sighup_without_a_file_everything_goes_on() {
+    let Some(net) = Network::new() else { return };
+    let mut a = net.a.start(150, "100ms", &[]);
+    assert!(net.a.gets_vip(PATIENCE));
+    send("HUP", &mut a);
+    assert!(a.log().wait_for(PATIENCE, "there is no file"), "{:#?}", a.log().lines());
+    assert!(net.advertises(&net.a, 3) && net.a.has(VIP.into()));
+    assert!(net.adverts_of(&net.a).iter().all(|advert| advert.priority == 150));
 }
 
 /// At 1 s a Skew_Time and an Active_Down_Interval are 3 s apart.

@@ -17,6 +17,9 @@ pub enum Addressing {
     /// By the group of the family (RFC 9568 §5.1.1.2, §5.1.2.2).
     #[non_exhaustive]
     Multicast {
+        /// The group; `None`: that of the family. Another one is not RFC 9568's, but keeps virtual routers apart that have
+        /// one VRID on one link (keepalived's `vrrp_mcast_group4`).
+        group: Option<IpAddr>,
         /// The only sources that advertisements are taken from; `None`: everybody on the link.
         allowed: Option<Vec<IpAddr>>,
     },
@@ -33,11 +36,16 @@ pub enum Addressing {
 
 impl Addressing {
     /// By multicast, from everybody on the link.
-    pub const MULTICAST: Self = Self::Multicast { allowed: None };
+    pub const MULTICAST: Self = Self::Multicast { group: None, allowed: None };
 
     /// By multicast, and taken from these sources only. Somebody on the link can still send with such an address.
     pub fn multicast_from(allowed: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self::Multicast { allowed: Some(allowed.into_iter().collect()) }
+        Self::Multicast { group: None, allowed: Some(allowed.into_iter().collect()) }
+    }
+
+    /// By another multicast group than that of the family.
+    pub const fn multicast_to(group: IpAddr) -> Self {
+        Self::Multicast { group: Some(group), allowed: None }
     }
 
     /// By unicast, to and from these peers on the link.
@@ -53,7 +61,7 @@ impl Addressing {
     /// The only sources that are accepted, if not all are.
     pub fn sources(&self) -> Option<&[IpAddr]> {
         match self {
-            Self::Multicast { allowed } => allowed.as_deref(),
+            Self::Multicast { allowed, .. } => allowed.as_deref(),
             Self::Unicast { peers, .. } => Some(peers),
         }
     }
@@ -74,13 +82,23 @@ impl Addressing {
         }
     }
 
+    /// The group that is sent to and heard; `None` by unicast.
+    pub const fn group(&self, family: Family) -> Option<IpAddr> {
+        match self {
+            Self::Multicast { group: Some(group), .. } => Some(*group),
+            Self::Multicast { group: None, .. } => Some(family.group()),
+            Self::Unicast { .. } => None,
+        }
+    }
+
     /// Where advertisements are sent to: the group of `family`, or each peer.
     pub fn destinations(&self, family: Family) -> &[IpAddr] {
         static GROUPS: [IpAddr; 2] = [Family::V4.group(), Family::V6.group()];
         let [v4, v6] = &GROUPS;
         match (self, family) {
-            (Self::Multicast { .. }, Family::V4) => core::slice::from_ref(v4),
-            (Self::Multicast { .. }, Family::V6) => core::slice::from_ref(v6),
+            (Self::Multicast { group: Some(group), .. }, Family::V4 | Family::V6) => core::slice::from_ref(group),
+            (Self::Multicast { group: None, .. }, Family::V4) => core::slice::from_ref(v4),
+            (Self::Multicast { group: None, .. }, Family::V6) => core::slice::from_ref(v6),
             (Self::Unicast { peers, .. }, Family::V4 | Family::V6) => peers,
         }
     }
@@ -102,6 +120,19 @@ pub(super) fn check_addressing(config: &VirtualRouterConfig) -> Result<(), Confi
         && (min > max || send == 0)
     {
         return Err(ConfigError::Ttl { vrid, min, max, send });
+    }
+    if let Some(group) = config.addressing.group(version.family()) {
+        if Family::of(group) != version.family() {
+            return Err(ConfigError::AddressFamily { vrid, version, address: group });
+        }
+        // An IPv6 group of a larger scope would leave the link (RFC 4291 §2.7).
+        let on_link = match group {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(v6) => v6.octets()[1] & 0x0f == 2,
+        };
+        if !group.is_multicast() || !on_link {
+            return Err(ConfigError::NotAGroup(vrid, group));
+        }
     }
     let sources = config.addressing.sources().unwrap_or_default();
     for (n, address) in sources.iter().copied().enumerate() {

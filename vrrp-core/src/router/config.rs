@@ -174,6 +174,9 @@ pub enum ConfigError {
     /// A peer that no host can be.
     #[error("{1} cannot be a peer of virtual router {0}: it must be a unicast address of one host")]
     PeerNotUnicast(Vrid, IpAddr),
+    /// Advertisements would go to an address that is no multicast group of the link.
+    #[error("virtual router {0}: {1} is no multicast group: give one of 224.0.0.0/4, or of ff02::/16 over IPv6")]
+    NotAGroup(Vrid, IpAddr),
     /// A peer that stands in the list twice.
     #[error("{1} is given twice as a peer of virtual router {0}")]
     DuplicatePeer(Vrid, IpAddr),

@@ -123,10 +123,9 @@ impl Slot {
         expected.ttl = config.addressing.ttl();
         expected.checksum = config.accepted_checksum;
         expected.strict_address_list = config.strict_address_list;
-        if config.addressing.is_unicast() {
-            // Without an address of its own nothing can be for it.
-            expected.destination = expected.primary.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        }
+        // By unicast nothing can be for one without an address of its own.
+        let own = || expected.primary.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        expected.destination = config.addressing.group(params.version().family()).unwrap_or_else(own);
         expected
     }
 

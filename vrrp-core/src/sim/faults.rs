@@ -71,6 +71,7 @@ impl Sim {
         }
         self.monitor.expect_changes(2);
         self.note(node, format_args!("starts"));
+        self.remember_process(node);
         self.finish(node.0);
     }
 
@@ -102,6 +103,7 @@ impl Sim {
             self.frames.release(frame);
         }
         self.wakeups.set(node.0, None);
+        self.remember_process(node);
         self.monitor.expect_changes(2);
     }
 
@@ -109,6 +111,9 @@ impl Sim {
     pub fn power_off(&mut self, node: NodeId) {
         self.note(node, format_args!("loses power"));
         self.end_process(node);
+        for index in 0..self.nodes.get(node.0).map_or(0, |entry| entry.members.len()) {
+            self.remember_held(MemberId { node: node.0, index }, false);
+        }
         let Some(entry) = self.nodes.get_mut(node.0) else { return };
         entry.powered = false;
         for member in &mut entry.members {
@@ -157,6 +162,7 @@ impl Sim {
         entry.clock_stood = process == Process::Frozen;
         entry.stop += 1;
         self.agenda.add(now + duration, Job::Resume { node: node.0, stop: entry.stop });
+        self.remember_process(node);
         self.wakeups.set(node.0, None);
         self.monitor.expect_changes(2);
     }
@@ -187,6 +193,7 @@ impl Sim {
         entry.since = now;
         let own = entry.clock.own(now);
         self.note(NodeId(node), format_args!("goes on"));
+        self.remember_process(NodeId(node));
         self.tell_carriers(node);
         while let Some((port, frame)) = self.nodes.get_mut(node).and_then(|entry| entry.socket.pop_front()) {
             self.receive(node, port, frame, false);

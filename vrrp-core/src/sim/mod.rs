@@ -182,6 +182,7 @@
 
 mod clock;
 mod faults;
+mod history;
 mod host;
 mod net;
 mod node;
@@ -200,6 +201,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use self::history::History;
 use self::host::{Host, TRAFFIC};
 use self::net::{Agenda, Chore, Frames, Job, Lan, Station};
 use self::node::{Member, Node, Port, Process};
@@ -209,6 +211,7 @@ use crate::queue::DeadlineQueue;
 use crate::{ConfigError, Family, IfIndex, Instant, Params, Role, State, VirtualRouterConfig, Vrid};
 
 pub use self::faults::Endpoint;
+pub use self::history::{Happening, Moment, ProcessState};
 pub use self::net::Link;
 pub use self::node::{Answer, Application, HostId, LanId, Lease, MemberId, NodeId, Setup};
 pub use self::oracle::{Oracle, Violation};
@@ -233,6 +236,7 @@ pub struct Sim {
     /// The virtual routers, of the node whose turn it is, that may have changed in it.
     touched: Vec<usize>,
     trace: Trace,
+    history: History,
     monitor: Monitor,
     events: u64,
 }
@@ -261,6 +265,7 @@ impl Sim {
             wakeups: DeadlineQueue::default(),
             touched: Vec::new(),
             trace: Trace::default(),
+            history: History::default(),
             monitor: Monitor::default(),
             events: 0,
         }
@@ -520,7 +525,7 @@ impl Sim {
     }
 
     /// The name of a virtual router in the trace: that of its node, and what tells it from others there.
-    fn label(&self, id: MemberId) -> String {
+    pub fn label(&self, id: MemberId) -> String {
         let (Some(node), Some(member)) = (self.nodes.get(id.node), self.member(id)) else { return String::new() };
         let lan = node.port_of(member).and_then(|port| self.lans.get(port.lan)).map(|lan| lan.name.as_str());
         let others = |same_port: bool| {

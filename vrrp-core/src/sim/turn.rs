@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::net::{Chore, Job, Station};
 use super::node::{Answer, Member, Node, Process, REMOVALS_WITHIN};
-use super::{MemberId, Sim};
+use super::{Happening, MemberId, Sim};
 use crate::time::nanos;
 use crate::wire::Envelope;
 use crate::{Action, Alarm, Cause, Claim, Event, Fault, Instant, Phase, Role, RouterId, State, Transition};
@@ -176,6 +176,8 @@ impl Sim {
             member.resigned = Some(self.now);
         }
         let able = !entry.sends_fail && entry.ports.get(member.port).is_some_and(|port| port.carrier);
+        self.remember_sent(id, claim, able);
+        let Some(entry) = self.nodes.get_mut(id.node) else { return };
         if !able {
             entry.router.count_send_failed(router);
             if claim.priority.is_some() {
@@ -183,7 +185,7 @@ impl Sim {
             }
             return;
         }
-        let failed_before = member.send_failing.take().is_some();
+        let failed_before = entry.members.get_mut(id.index).is_some_and(|member| member.send_failing.take().is_some());
         entry.router.count_sent(router, claim);
         self.send_copies(id.node, router, claim, (lan, from));
         if failed_before {
@@ -296,6 +298,7 @@ impl Sim {
     pub(super) fn put(&mut self, id: MemberId) {
         let now = self.now;
         self.monitor.dirty |= !self.holds(id);
+        self.remember_held(id, true);
         let Some(member) = self.member_mut(id) else { return };
         let had_lease = member.held && member.lease_until.is_some();
         member.held = true;
@@ -322,6 +325,7 @@ impl Sim {
 
     /// The kernel has the addresses no more.
     pub(super) fn drop_addresses(&mut self, id: MemberId, why: core::fmt::Arguments<'_>) {
+        self.remember_held(id, false);
         if let Some(member) = self.member_mut(id) {
             member.held = false;
             member.lease_until = None;
@@ -370,6 +374,7 @@ impl Sim {
             let cause = self.trace.with_name(format!("{}", transition.cause), address);
             self.say(id, format_args!("{} -> {}: {cause}", transition.from, transition.to));
         }
+        self.remember(id, Happening::Role(transition.to));
         self.judge_transition(id, transition);
         let now = self.now;
         let Some(entry) = self.nodes.get_mut(id.node) else { return };

@@ -8,11 +8,12 @@ use super::probe::{Failure, Part, Passed, Verdict, Weight};
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct File {
-    /// Its path. It is read every `delay_loop`; keepalived reads it when it changes.
+    /// Its path. It is read when it has changed, as keepalived does, and every `delay_loop`, which finds out what the kernel
+    /// tells nobody of (inotify): that a file is there again, or was written by somebody who does not close it.
     pub path: PathBuf,
     /// What its number is multiplied by before it is added to the weight. 0: any number but 0 is a failure.
     pub weight: i32,
-    /// The other sign.
+    /// The other sign; with `weight` 0 it is the number 0 alone that is a failure.
     pub reverse: bool,
 }
 
@@ -44,7 +45,7 @@ impl File {
         let factor = i64::from(self.weight);
         let factor = if self.reverse { -factor } else { factor };
         match (factor, value) {
-            (0, 0) => Ok(Passed::default()),
+            (0, value) if (value == 0) != self.reverse => Ok(Passed::default()),
             (0, value) => Err(Failure::Value(value)),
             (factor, value) => match factor.saturating_mul(value) {
                 more if more <= FAULT => Err(Failure::Value(value)),

@@ -51,6 +51,10 @@ pub struct Check {
     /// When it asks.
     #[cfg_attr(feature = "serde", serde(default))]
     pub schedule: Schedule,
+    /// Every attempt that fails while the check is up is said too ([`CheckEvent::AttemptFailed`]), not the last one alone
+    /// (keepalived's `log_all_failures`). Default: false.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub say_all_failures: bool,
     /// What it asks.
     pub probe: Probe,
 }
@@ -140,7 +144,7 @@ impl Probe {
 impl Check {
     /// A check of `target` with keepalived's timing.
     pub fn new(target: SocketAddr, probe: Probe) -> Self {
-        Self { target, origin: Origin::default(), schedule: Schedule::default(), probe }
+        Self { target, origin: Origin::default(), schedule: Schedule::default(), say_all_failures: false, probe }
     }
 
     /// Whether it can be made.

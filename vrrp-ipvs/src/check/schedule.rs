@@ -161,6 +161,8 @@ pub enum Event {
     Stop,
     /// Time has passed. Does nothing unless a deadline has come.
     Timeout,
+    /// What it asks has changed: the attempt that it waits for is due now.
+    Changed,
     /// The running attempt makes another connection, which has the time of a new one.
     Connecting,
     /// The running attempt's connection is made.
@@ -317,6 +319,13 @@ pub fn step(params: &Params, state: State, now: Instant, event: Event) -> Step {
             Phase::Waiting { .. } | Phase::Running { .. } | Phase::Stopped | Phase::Suspended | Phase::Expired => {
                 Step::quiet(state)
             }
+        },
+        Event::Changed => match state.phase {
+            Phase::Waiting { .. } => {
+                let running = Phase::Running { due: now, until: now + params.connect_timeout };
+                Step::with(state.in_phase(running), Action::Attempt)
+            }
+            Phase::Running { .. } | Phase::Stopped | Phase::Suspended | Phase::Expired => Step::quiet(state),
         },
         Event::Connecting => Step::quiet(until(state, now + params.connect_timeout)),
         Event::Connected => Step::quiet(until(state, now + params.reply_timeout)),

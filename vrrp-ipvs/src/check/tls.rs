@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::probe::{Exchange, Failure, Progress, Verdict};
@@ -20,6 +20,25 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// How the server's certificate is looked at. Default: not at all, as keepalived does.
     pub verify: Verify,
+    /// Who we are, for a server that wants to know (keepalived's `certificate` and `key`). Default: nobody.
+    pub identity: Option<Identity>,
+}
+
+/// A certificate of our own, and what proves that it is ours.
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct Identity {
+    /// The certificate in PEM, followed by those that vouch for it, if the server does not know them.
+    pub certificates: String,
+    /// Its private key in PEM, not encrypted: there is no password.
+    pub key: String,
+}
+
+/// Without the key.
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("certificates", &self.certificates).finish_non_exhaustive()
+    }
 }
 
 /// How a certificate is looked at.
@@ -43,6 +62,9 @@ pub enum TlsError {
     /// There is no certificate to trust.
     #[error("the authorities are no certificates in PEM: {0}")]
     Authorities(String),
+    /// We cannot prove who we are.
+    #[error("the identity is no certificate and its private key in PEM, not encrypted: {0}")]
+    Identity(String),
     /// rustls refuses the configuration.
     #[error("TLS: {0}")]
     Rustls(String),
@@ -69,10 +91,8 @@ impl Tls {
         let refused = |error: rustls::Error| TlsError::Rustls(error.to_string());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().map_err(refused)?;
-        let mut config = match &self.verify {
-            Verify::Nothing => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth()
-            }
+        let builder = match &self.verify {
+            Verify::Nothing => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))),
             Verify::Authorities(pem) => {
                 let unreadable = |reason: String| TlsError::Authorities(reason);
                 let mut roots = RootCertStore::empty();
@@ -83,7 +103,17 @@ impl Tls {
                 if roots.is_empty() {
                     return Err(unreadable("there is none".into()));
                 }
-                builder.with_root_certificates(roots).with_no_client_auth()
+                builder.with_root_certificates(roots)
+            }
+        };
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { certificates, key }) => {
+                let unusable = |reason: String| TlsError::Identity(reason);
+                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect();
+                let chain = chain.map_err(|error| unusable(error.to_string()))?;
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unusable(error.to_string()))?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| unusable(error.to_string()))?
             }
         };
         // Each attempt makes a whole handshake: what is to be found out is whether the server can.

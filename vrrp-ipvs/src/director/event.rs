@@ -20,6 +20,9 @@ pub enum DirectorEvent {
     ServerUp { virtual_server: String, server: SocketAddr },
     /// A server does not serve; with what its check found, unless its virtual server ends.
     ServerDown { virtual_server: String, server: SocketAddr, reason: Option<Failure> },
+    /// An attempt of a check has failed, and the server still serves. Only of checks that
+    /// [say all failures](crate::check::Check::say_all_failures).
+    AttemptFailed { virtual_server: String, server: SocketAddr, reason: Failure },
     /// A check cannot be made on this machine: what was last said of the server holds.
     CheckHindered { virtual_server: String, server: SocketAddr, reason: String },
     /// The servers that serve weigh enough together. Said at the start too.
@@ -51,6 +54,9 @@ impl fmt::Display for DirectorEvent {
             }
             Self::ServerDown { virtual_server, server, reason: None } => {
                 write!(f, "{virtual_server}: {server} is let go")
+            }
+            Self::AttemptFailed { virtual_server, server, reason } => {
+                write!(f, "{virtual_server}: an attempt to reach {server} failed: {reason}")
             }
             Self::CheckHindered { virtual_server, server, reason } => {
                 write!(f, "{virtual_server}: {server} cannot be checked: {reason}")

@@ -4,7 +4,7 @@ use super::kernel::Kernel;
 use crate::apply::{Applied, ApplyError, Target, carry_out};
 use crate::error::Error;
 use crate::fake::FakeKernel;
-use crate::model::{ServiceStatus, SyncDaemon, SyncState, Table};
+use crate::model::{DestinationStatus, ServiceId, ServiceStatus, SyncDaemon, SyncState, Table};
 use crate::plan::{Operation, Plan};
 
 #[derive(Debug, Default)]
@@ -15,8 +15,10 @@ pub(super) struct Fake {
     pub(super) missing: bool,
     /// After so many more operations it does nothing.
     pub(super) fails_after: Option<usize>,
-    /// How often the table was read.
+    /// How often the list of services was read.
     pub(super) reads: usize,
+    /// Whose destinations were read, in order.
+    pub(super) destination_reads: Vec<ServiceId>,
     /// How many operations were carried out.
     pub(super) operations: usize,
 }
@@ -38,9 +40,15 @@ impl Target for Fake {
 }
 
 impl Kernel for Fake {
-    fn services(&mut self) -> Result<Vec<ServiceStatus>, Error> {
+    fn service_list(&mut self) -> Result<Vec<ServiceStatus>, Error> {
         self.reads += 1;
-        if self.missing { Err(Error::ModuleMissing) } else { Ok(self.table.dump()) }
+        if self.missing { Err(Error::ModuleMissing) } else { Ok(self.table.list()) }
+    }
+
+    fn destinations(&mut self, service: ServiceId) -> Result<Vec<DestinationStatus>, Error> {
+        self.destination_reads.push(service);
+        let destinations = self.table.services.get(&service).map(|(_, destinations)| destinations);
+        Ok(destinations.into_iter().flat_map(|destinations| destinations.values().copied()).collect())
     }
 
     fn apply(&mut self, plan: &Plan<'_>) -> Result<Applied, ApplyError> {

@@ -1,6 +1,6 @@
 //! Keeps a kernel's table as wanted, without a clock of its own: told the time, it does what is due.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use vrrp_core::Instant;
@@ -9,11 +9,15 @@ use super::event::DirectorEvent;
 use super::kernel::Kernel;
 use crate::apply::{Applied, ApplyError};
 use crate::error::Error;
-use crate::model::{DestinationId, ServiceId, SyncDaemon, Table};
+use crate::model::{DestinationId, ServiceId, ServiceStatus, SyncDaemon, Table};
 use crate::plan::{Drains, Operation, Plan, plan};
 
 /// Most operations of one turn: some milliseconds.
 const OPERATIONS_PER_TURN: usize = 256;
+
+/// Most services and destinations read in one turn, but for those of the last service: some milliseconds too. Only the list
+/// of services is read at once.
+const READS_PER_TURN: usize = 1024;
 
 /// When the kernel is asked again after it refused something; each time in a row twice as long, up to the period of
 /// inspection.
@@ -26,8 +30,8 @@ const DRAIN_PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Wish<'t> {
     /// The table.
     pub(super) desired: &'t Table,
-    /// Services that may be touched: those of this table.
-    pub(super) owned: &'t Table,
+    /// Services that may be touched, in their canonical form.
+    pub(super) owned: &'t BTreeSet<ServiceId>,
     /// What goes does not wait for its connections.
     pub(super) at_once: bool,
     /// The only synchronisation daemon; `None`: whichever run are left alone.
@@ -50,6 +54,8 @@ pub(super) struct Keeper {
     limit: Duration,
     inspect: Duration,
     drains: Drains,
+    /// The kernel's table, while it is read.
+    reading: Option<Reading>,
     /// What is left of the plan.
     todo: VecDeque<Operation>,
     /// When the kernel's table is read again, unless something is left to be done.
@@ -65,6 +71,14 @@ pub(super) struct Keeper {
     settled: bool,
 }
 
+/// What was read of the kernel's table: of the services that may be touched, no others.
+#[derive(Debug)]
+struct Reading {
+    /// Services whose destinations are to be read.
+    unread: VecDeque<ServiceStatus>,
+    read: Vec<ServiceStatus>,
+}
+
 impl Keeper {
     /// One that reads the kernel's table at once.
     pub(super) const fn new(drain: Duration, inspect: Duration) -> Self {
@@ -72,6 +86,7 @@ impl Keeper {
             limit: drain,
             inspect,
             drains: Drains::new(drain),
+            reading: None,
             todo: VecDeque::new(),
             due: Instant::ZERO,
             applied: Applied { operations: 0, healed: 0 },
@@ -82,12 +97,18 @@ impl Keeper {
         }
     }
 
-    /// Another table is wanted: what is left of the plan for the last one is not.
+    /// Another table is wanted: what is left of the plan for the last one is not. What was read of the kernel's still holds.
     pub(super) fn changed(&mut self) {
         self.todo.clear();
         self.refusals.clear();
         self.due = Instant::ZERO;
         self.settled = false;
+    }
+
+    /// Other services may be touched: what was read of the kernel's table is not all that matters any more.
+    pub(super) fn read_anew(&mut self) {
+        self.reading = None;
+        self.changed();
     }
 
     /// Other times; those of what is drained already begin anew if theirs is another.
@@ -101,7 +122,7 @@ impl Keeper {
 
     /// When [`turn`](Self::turn) has something to do.
     pub(super) fn poll_timeout(&self) -> Instant {
-        if self.todo.is_empty() { self.due } else { Instant::ZERO }
+        if self.todo.is_empty() && self.reading.is_none() { self.due } else { Instant::ZERO }
     }
 
     /// Whether the kernel's table is as wanted, as far as is known.
@@ -126,9 +147,11 @@ impl Keeper {
         }
         if self.todo.is_empty() {
             self.refusals.clear();
-            match self.inspect(now, kernel, wish) {
-                Ok(operations) => self.todo = operations.into(),
+            match self.read(kernel, wish.owned) {
+                Ok(Some(actual)) => self.todo = self.plan(now, &actual, wish).into(),
+                Ok(None) => return events,
                 Err(error) => {
+                    self.reading = None;
                     self.refusals.push(error.to_string());
                     self.end_round(now, &mut events);
                     return events;
@@ -146,15 +169,40 @@ impl Keeper {
         events
     }
 
-    /// Reads the kernel's table, and says what is to be done.
-    fn inspect(&mut self, now: Instant, kernel: &mut impl Kernel, wish: &Wish<'_>) -> Result<Vec<Operation>, Error> {
-        let actual = kernel.services()?;
-        let owned = |service| wish.owned.contains(service);
+    /// Reads some of the kernel's table; all of it once it is there.
+    fn read(
+        &mut self,
+        kernel: &mut impl Kernel,
+        owned: &BTreeSet<ServiceId>,
+    ) -> Result<Option<Vec<ServiceStatus>>, Error> {
+        let reading = match &mut self.reading {
+            Some(reading) => reading,
+            None => {
+                let mut unread = VecDeque::from(kernel.service_list()?);
+                unread.retain(|status| owned.contains(&status.service.id.canonical()));
+                self.reading.insert(Reading { unread, read: Vec::new() })
+            }
+        };
+        let mut reads = 0;
+        while let Some(mut status) = reading.unread.pop_front() {
+            status.destinations = kernel.destinations(status.service.id)?;
+            reads += 1 + status.destinations.len();
+            reading.read.push(status);
+            if reads >= READS_PER_TURN && !reading.unread.is_empty() {
+                return Ok(None);
+            }
+        }
+        Ok(self.reading.take().map(|reading| reading.read))
+    }
+
+    /// What is to be done to what was read.
+    fn plan(&mut self, now: Instant, actual: &[ServiceStatus], wish: &Wish<'_>) -> Vec<Operation> {
+        let owned = |service: ServiceId| wish.owned.contains(&service.canonical());
         if wish.at_once {
             self.drains = Drains::new(self.limit);
-            return Ok(plan(wish.desired, &actual, owned).operations().to_vec());
+            return plan(wish.desired, actual, owned).operations().to_vec();
         }
-        Ok(self.drains.plan(now, wish.desired, &actual, owned).operations().to_vec())
+        self.drains.plan(now, wish.desired, actual, owned).operations().to_vec()
     }
 
     /// Carries out some of what is to be done.
@@ -276,8 +324,13 @@ mod tests {
         Table::new(servers.iter().cloned()).unwrap()
     }
 
+    /// The services of a table, for the rest of the test.
+    fn ids(table: &Table) -> &'static BTreeSet<ServiceId> {
+        Box::leak(Box::new(table.ids().collect()))
+    }
+
     fn wish(table: &Table) -> Wish<'_> {
-        Wish { desired: table, owned: table, at_once: false, daemon: Daemon::Whichever }
+        Wish { desired: table, owned: ids(table), at_once: false, daemon: Daemon::Whichever }
     }
 
     fn at(milliseconds: u64) -> Instant {
@@ -315,7 +368,7 @@ mod tests {
         // One that has nothing in the table any more takes out its own only.
         keeper.changed();
         let nothing = Table::default();
-        let wish = Wish { desired: &nothing, owned: &table, at_once: true, daemon: Daemon::Whichever };
+        let wish = Wish { desired: &nothing, owned: ids(&table), at_once: true, daemon: Daemon::Whichever };
         keeper.turn(at(1), &mut kernel, &wish);
         assert_eq!(kernel.table, FakeKernel::of(&table_of(&[server(81, &[1])])));
     }
@@ -385,6 +438,39 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_reads_a_bounded_part_of_the_table_and_nothing_of_others() {
+        let table = table_of(&(1..=1000).map(|port| server(port, &[1, 2, 3])).collect::<Vec<_>>());
+        let others = (2001..=2100).map(|port| server(port, &[1]));
+        let all = table_of(&Vec::from(table.clone()).into_iter().chain(others).collect::<Vec<_>>());
+        let (mut kernel, mut keeper) = (Fake::of(&all), Keeper::new(Duration::ZERO, INSPECT));
+        let mut less = Vec::from(table.clone());
+        less[999].destinations.remove(0);
+        let less = table_of(&less);
+        let mut turns = Vec::new();
+        while keeper.poll_timeout() == Instant::ZERO {
+            let before = kernel.destination_reads.len();
+            // Half way another table is wanted: what was read holds, and the plan is for that table.
+            let desired = if turns.len() < 2 { &table } else { &less };
+            if turns.len() == 2 {
+                keeper.changed();
+            }
+            keeper.turn(at(1), &mut kernel, &Wish { owned: ids(&table), ..wish(desired) });
+            turns.push(kernel.destination_reads.len() - before);
+        }
+        assert_eq!(turns, [256, 256, 256, 232]);
+        assert_eq!((kernel.reads, kernel.operations), (1, 1));
+        assert!(kernel.destination_reads.iter().all(|service| table.contains(*service)));
+        // Services that are its own from now on were not read: that begins anew.
+        let (mut kernel, mut keeper) = (Fake::of(&all), Keeper::new(Duration::ZERO, INSPECT));
+        keeper.turn(at(1), &mut kernel, &wish(&table));
+        keeper.read_anew();
+        while keeper.poll_timeout() == Instant::ZERO {
+            keeper.turn(at(1), &mut kernel, &wish(&all));
+        }
+        assert_eq!((kernel.reads, kernel.operations, keeper.is_settled()), (2, 0, true));
+    }
+
+    #[test]
     fn nothing_is_taken_in_a_later_turn_from_a_service_that_was_refused() {
         let mut impossible = server(80, &[2]);
         impossible.service.scheduler = Scheduler::NEVER_QUEUE;
@@ -410,7 +496,7 @@ mod tests {
         keeper.changed();
         let mut events = Vec::new();
         while keeper.poll_timeout() == Instant::ZERO {
-            let wish = Wish { owned: &first, ..wish(&second) };
+            let wish = Wish { owned: ids(&first), ..wish(&second) };
             events.append(&mut keeper.turn(at(1), &mut kernel, &wish));
         }
         assert_eq!(kernel.table, FakeKernel::of(&second));
@@ -445,7 +531,7 @@ mod tests {
         let nothing = Table::default();
         let wanted = SyncDaemon { ttl: Some(2), ..SyncDaemon::new(SyncState::Backup, "eth0", 7) };
         let wish =
-            |daemon: &Daemon| Wish { desired: &nothing, owned: &nothing, at_once: false, daemon: daemon.clone() };
+            |daemon: &Daemon| Wish { desired: &nothing, owned: ids(&nothing), at_once: false, daemon: daemon.clone() };
         let only = Daemon::Only(wanted.clone());
         let (mut kernel, mut keeper) = (Fake::default(), Keeper::new(Duration::ZERO, INSPECT));
         kernel.daemons = vec![
@@ -482,7 +568,7 @@ mod tests {
                 owned.insert(server).unwrap();
             }
             let mut keeper = Keeper::new(Duration::ZERO, INSPECT);
-            let wish = Wish { owned: &owned, ..wish(&desired) };
+            let wish = Wish { owned: ids(&owned), ..wish(&desired) };
             for fails_at in fails_at {
                 kernel.fails_after = Some(fails_at);
                 keeper.turn(keeper.poll_timeout(), &mut kernel, &wish);

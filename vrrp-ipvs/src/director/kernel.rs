@@ -3,14 +3,16 @@
 use crate::apply::{Applied, ApplyError};
 use crate::client::Ipvs;
 use crate::error::Error;
-use crate::model::{ServiceStatus, SyncDaemon, SyncState};
+use crate::model::{DestinationStatus, ServiceId, ServiceStatus, SyncDaemon, SyncState};
 use crate::plan::Plan;
 
 /// A kernel's IPVS: [`Ipvs`], or what takes its place in a test or on another machine.
 #[allow(clippy::missing_errors_doc, reason = "as of Ipvs")]
 pub trait Kernel {
-    /// As [`Ipvs::services`].
-    fn services(&mut self) -> Result<Vec<ServiceStatus>, Error>;
+    /// As [`Ipvs::service_list`].
+    fn service_list(&mut self) -> Result<Vec<ServiceStatus>, Error>;
+    /// As [`Ipvs::destinations`].
+    fn destinations(&mut self, service: ServiceId) -> Result<Vec<DestinationStatus>, Error>;
     /// As [`Ipvs::apply`].
     fn apply(&mut self, plan: &Plan<'_>) -> Result<Applied, ApplyError>;
     /// As [`Ipvs::daemons`].
@@ -22,8 +24,12 @@ pub trait Kernel {
 }
 
 impl Kernel for Ipvs {
-    fn services(&mut self) -> Result<Vec<ServiceStatus>, Error> {
-        self.services()
+    fn service_list(&mut self) -> Result<Vec<ServiceStatus>, Error> {
+        self.service_list()
+    }
+
+    fn destinations(&mut self, service: ServiceId) -> Result<Vec<DestinationStatus>, Error> {
+        self.destinations(service)
     }
 
     fn apply(&mut self, plan: &Plan<'_>) -> Result<Applied, ApplyError> {

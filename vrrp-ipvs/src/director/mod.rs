@@ -35,7 +35,8 @@
 //!
 //! # What it does to the kernel
 //!
-//! It touches the services of its configuration only. It reads the table, plans and applies; what the kernel refuses is
+//! It touches the services of its configuration only; what a killed one has left behind with another configuration stays,
+//! unless it is told to [take it over](Director::take_over). It reads the table, plans and applies; what the kernel refuses is
 //! tried again, what another program undoes is done again. With another [configuration](Director::reconfigure) the same
 //! happens to what has changed. If it dies anywhere, the next one goes on from what is there.
 //! Dropping it leaves the table as it is, so that a restart costs no connection; [`shutdown`](Director::shutdown) takes
@@ -68,7 +69,7 @@ use crate::service::{self, Action, Destination, StartError, Supervisor, Whom};
 ///
 /// Watch [`as_fd`](AsFd::as_fd) for reading in any event loop, and call [`process`](Self::process) when it is readable; the
 /// timers are inside. Each call does a bounded amount of work, and leaves the descriptor readable if there is more. Only the
-/// kernel's table is read as a whole, which is some milliseconds for 1,000 services.
+/// list of the kernel's services is read as a whole, a single exchange with the kernel, and the destinations of one service are.
 #[derive(Debug)]
 pub struct Director<K = Ipvs> {
     kernel: K,
@@ -79,8 +80,8 @@ pub struct Director<K = Ipvs> {
     /// Whose each check is.
     owners: BTreeMap<CheckId, usize>,
     role: Role,
-    /// Every service with every server: what it may touch. Those of an earlier configuration are in it until they are gone.
-    owned: Table,
+    /// What it may touch. The services of an earlier configuration are in it until they are gone.
+    owned: BTreeSet<ServiceId>,
     /// There are some.
     leaving: bool,
     /// An earlier configuration had a synchronisation daemon, which is not stopped yet.
@@ -132,7 +133,7 @@ impl<K: Kernel> Director<K> {
     /// # Errors
     /// [`DirectorError`] if the configuration makes no sense, or if the process has no descriptors left.
     pub fn new(kernel: K, config: Config) -> Result<Self, DirectorError> {
-        let owned = config.full_table()?;
+        let owned = config.full_table()?.ids().collect();
         let mut checks = Driver::new()?;
         let (mut servers, mut owners, mut begun) = (Vec::new(), BTreeMap::new(), Vec::new());
         for (index, server) in config.virtual_servers.iter().enumerate() {
@@ -197,6 +198,22 @@ impl<K: Kernel> Director<K> {
     /// The role that it was last told.
     pub const fn role(&self) -> Role {
         self.role
+    }
+
+    /// Owns these services too, as if an earlier configuration had had them: what the present one has not is removed from
+    /// the kernel, drained if that is wanted, and then not touched any more.
+    ///
+    /// This is for what a process that was killed has left behind, if this one was started with another configuration: the
+    /// kernel does not know whose its services are, so that has to be said. Give the services of the last configuration if
+    /// you stored it, or all of [`Ipvs::service_list`] where nobody else has any in this network namespace.
+    ///
+    /// # Errors
+    /// [`DirectorError::Driver`] if the timer cannot be set.
+    pub fn take_over(&mut self, services: impl IntoIterator<Item = ServiceId>) -> Result<(), DirectorError> {
+        self.owned.extend(services.into_iter().map(ServiceId::canonical));
+        self.leaving = true;
+        self.keeper.read_anew();
+        self.arm()
     }
 
     /// Does what is due, and says what has happened.
@@ -315,14 +332,18 @@ impl<K: Kernel> Director<K> {
         let Some((config, server)) = self.config.virtual_servers.get(index).zip(self.servers.get_mut(index)) else {
             return;
         };
-        if let CheckEvent::Hindered { check, reason } = event {
-            let place = server.supervisor.checks().find(|(id, _)| id == check);
-            let real = place.and_then(|(_, (real, _))| config.pool.servers.get(real));
-            let (virtual_server, reason) = (config.name.clone(), reason.clone());
-            let hindered =
-                real.map(|real| DirectorEvent::CheckHindered { virtual_server, server: real.address, reason });
-            self.events.extend(hindered);
-            return;
+        let place = server.supervisor.place(event.check());
+        if let Some(real) = place.and_then(|(real, _)| config.pool.servers.get(real)) {
+            let (virtual_server, server) = (config.name.clone(), real.address);
+            self.events.extend(match event.clone() {
+                CheckEvent::Hindered { reason, .. } => {
+                    Some(DirectorEvent::CheckHindered { virtual_server, server, reason })
+                }
+                CheckEvent::AttemptFailed { reason, .. } => {
+                    Some(DirectorEvent::AttemptFailed { virtual_server, server, reason })
+                }
+                CheckEvent::Up { .. } | CheckEvent::Down { .. } | CheckEvent::Weight { .. } => None,
+            });
         }
         let actions = server.supervisor.handle_check(event);
         self.act(index, actions, Some(event));

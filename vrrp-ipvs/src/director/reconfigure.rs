@@ -1,12 +1,12 @@
 //! Another configuration for a director that runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::{Config, VirtualServer};
 use super::kernel::Kernel;
 use super::{Director, DirectorError, Supervised};
 use crate::check::{CheckStatus, Driver, Failure, Health, Passed};
-use crate::model::{ServiceId, Table};
+use crate::model::ServiceId;
 use crate::service::Supervisor;
 
 impl<K: Kernel> Director<K> {
@@ -20,7 +20,7 @@ impl<K: Kernel> Director<K> {
     /// # Errors
     /// [`DirectorError`] if the configuration makes no sense; the old one goes on then.
     pub fn reconfigure(&mut self, config: Config) -> Result<(), DirectorError> {
-        let owned = config.full_table()?;
+        let owned = config.full_table()?.ids().collect();
         let services: Vec<Vec<ServiceId>> =
             config.virtual_servers.iter().map(VirtualServer::services).collect::<Result<_, _>>()?;
         let role = self.service_role();
@@ -85,20 +85,18 @@ impl<K: Kernel> Director<K> {
         }
         // The next turn makes the table, when it has heard what is remembered of the servers.
         self.changed = (0..self.servers.len()).collect();
-        self.keeper.changed();
+        self.keeper.read_anew();
         self.arm()
     }
 
     /// Owns `owned` from now on, and what was owned until it is gone.
-    fn leave(&mut self, mut owned: Table) {
-        for server in Vec::from(std::mem::take(&mut self.owned)) {
-            if !owned.contains(server.service.id) {
-                self.balanced.remove(server.service.id);
-                // It was in a table, and is not in this one.
-                let _ = owned.insert(server);
+    fn leave(&mut self, owned: BTreeSet<ServiceId>) {
+        let before = std::mem::replace(&mut self.owned, owned);
+        for service in before {
+            if self.owned.insert(service) {
+                self.balanced.remove(service);
             }
         }
-        self.owned = owned;
         self.leaving = true;
     }
 
@@ -106,10 +104,7 @@ impl<K: Kernel> Director<K> {
     pub(super) fn forget_what_has_left(&mut self) {
         self.leaving = false;
         self.daemon_leaves = false;
-        let left: Vec<ServiceId> = self.owned.ids().filter(|service| !self.balanced.contains(*service)).collect();
-        for service in left {
-            self.owned.remove(service);
-        }
+        self.owned.retain(|service| self.balanced.contains(*service));
     }
 }
 

@@ -100,6 +100,16 @@ fn a_server_that_fails_leaves_the_kernel_and_the_sorry_server_takes_over() {
 }
 
 #[test]
+fn an_attempt_that_failed_is_said_of_its_server_and_changes_nothing() {
+    let mut director = started(config());
+    let (before, operations) = (director.status(), director.kernel.operations);
+    let check = director.status().virtual_servers[0].checks[1].check;
+    director.take(&CheckEvent::AttemptFailed { check, reason: Failure::Status(503) });
+    assert_eq!(words(&director.process().unwrap()), ["web: an attempt to reach 10.0.0.2:80 failed: status 503"]);
+    assert_eq!((director.status(), director.kernel.operations), (before, operations));
+}
+
+#[test]
 fn a_lost_quorum_lowers_the_priority() {
     let mut director = started(config());
     let base = vrrp_core::Priority::new(150).unwrap();
@@ -395,6 +405,36 @@ fn what_a_configuration_has_no_more_is_drained_and_then_not_touched_any_more() {
     director.kernel.table = old.clone();
     director.keep(now() + Duration::from_secs(4));
     assert_eq!(director.kernel.table, old);
+}
+
+#[test]
+fn what_a_killed_director_left_behind_is_removed_if_it_is_taken_over_and_only_then() {
+    let left = Table::new([
+        left_behind(ServiceId::tcp("192.0.2.77".parse().unwrap(), 0)),
+        left_behind(ServiceId::fwmark(crate::model::Family::V4, 7.try_into().unwrap())),
+    ]);
+    let left = left.unwrap();
+    let somebody_s = left_behind(ServiceId::udp("192.0.2.78".parse().unwrap(), 53));
+    let theirs = Table::new([somebody_s.clone()]).unwrap();
+    let all = Table::new(Vec::from(left.clone()).into_iter().chain([somebody_s])).unwrap();
+    let mut director = Director::new(Fake::of(&all), config()).unwrap();
+    settle(&mut director);
+    assert_eq!(director.kernel.table.services.len(), 3 + 2, "nothing says that they are its own");
+    director.take_over(left.ids()).unwrap();
+    assert_eq!(settle(&mut director), ["the kernel's table is as wanted after 2 operations"]);
+    assert_eq!(director.kernel.table.only(|service| !director.balanced.contains(service)), FakeKernel::of(&theirs));
+    // From now on they are anybody's again.
+    director.kernel.table = FakeKernel::of(&all);
+    director.keep(now() + Duration::from_secs(60));
+    assert_eq!(director.kernel.table.only(|service| !director.balanced.contains(service)), FakeKernel::of(&all));
+}
+
+fn left_behind(id: ServiceId) -> crate::model::VirtualServer {
+    let lasting = crate::model::Persistence { timeout_seconds: 60, granularity: Default::default() };
+    crate::model::VirtualServer {
+        service: crate::model::Service::new(id).with_persistence(lasting),
+        destinations: vec![crate::model::Destination::new("10.0.0.9:0".parse::<SocketAddr>().unwrap().into())],
+    }
 }
 
 #[test]

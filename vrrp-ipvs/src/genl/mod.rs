@@ -188,7 +188,7 @@ fn encode_request(request: Message, flags: u16, sequence: u32) -> Vec<u8> {
 }
 
 /// Appends the messages of a datagram that answer request number `sequence`; whether the last of them is among them.
-fn decode_datagram(datagram: &[u8], sequence: u32, answers: &mut Vec<Message>) -> Result<bool, Error> {
+pub(crate) fn decode_datagram(datagram: &[u8], sequence: u32, answers: &mut Vec<Message>) -> Result<bool, Error> {
     let mut rest = datagram;
     while !rest.is_empty() {
         let message =

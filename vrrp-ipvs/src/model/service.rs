@@ -172,7 +172,8 @@ pub struct Service {
     /// What else than the address tells clients apart.
     #[cfg_attr(feature = "serde", serde(default))]
     pub engine: Option<PersistenceEngine>,
-    /// Every UDP packet is a connection of its own (`IP_VS_SVC_F_ONEPACKET`).
+    /// Every UDP packet is a connection of its own (`IP_VS_SVC_F_ONEPACKET`). With direct routing or a tunnel: by masquerading
+    /// the answers would come from the destinations' own addresses.
     #[cfg_attr(feature = "serde", serde(default))]
     pub one_packet: bool,
 }

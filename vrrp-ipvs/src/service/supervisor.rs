@@ -72,8 +72,8 @@ impl Supervisor {
         let finding = match event {
             CheckEvent::Up { weight, .. } | CheckEvent::Weight { weight, .. } => up(weight),
             CheckEvent::Down { .. } => Finding::Down,
-            // Nothing is known of the server: what was last said of it holds.
-            CheckEvent::Hindered { .. } => return Vec::new(),
+            // What was last said of the server holds.
+            CheckEvent::Hindered { .. } | CheckEvent::AttemptFailed { .. } => return Vec::new(),
         };
         self.machine.handle_event(Event::Check { server, check, finding })
     }
@@ -108,6 +108,11 @@ impl Supervisor {
     /// Where it stands.
     pub const fn state(&self) -> &State {
         self.machine.state()
+    }
+
+    /// Whose a check is: its server's number, and its own among that server's.
+    pub(crate) fn place(&self, check: CheckId) -> Option<(usize, usize)> {
+        self.checks.get(&check).copied()
     }
 
     /// Its checks, each with its server's number and its own among that server's.

@@ -239,6 +239,8 @@ fn a_file_s_number_is_added_to_the_weight() {
     assert_eq!(file(2, false).judge(b""), more(0), "a file just made");
     assert_eq!(file(0, false).judge(b"0\n"), Ok(Passed::default()));
     assert_eq!(file(0, false).judge(b"1\n"), Err(Failure::Value(1)), "without a weight any number is a failure");
+    assert_eq!(file(0, true).judge(b"0"), Err(Failure::Value(0)), "or none is");
+    assert_eq!(file(0, true).judge(b"-1"), Ok(Passed::default()));
 }
 
 #[test]

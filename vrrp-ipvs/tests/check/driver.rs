@@ -144,6 +144,28 @@ fn a_server_that_dies_goes_down_and_comes_back() {
 }
 
 #[test]
+fn a_check_that_says_all_failures_says_those_that_are_tried_again_too() {
+    let status = Arc::new(AtomicU32::new(200));
+    let served = Arc::clone(&status);
+    let address =
+        serve_http(move |_| format!("HTTP/1.1 {} What\r\nContent-Length: 0\r\n\r\n", served.load(Ordering::Relaxed)));
+    let http = Http { urls: vec![Url::default()], ..Http::default() };
+    let mut driver = Driver::new().unwrap();
+    let schedule = Schedule { retry: Some(2), fall: 2, ..quick() };
+    let id = driver.add(Check { schedule, say_all_failures: true, ..check(address, Probe::Http(http)) }).unwrap();
+    assert_eq!(run(&mut driver, 1), [up(id)]);
+    status.store(503, Ordering::Relaxed);
+    // Two rounds of three; the last one takes it down.
+    let reason = Failure::Status(503);
+    let mut expected = vec![CheckEvent::AttemptFailed { check: id, reason: reason.clone() }; 5];
+    expected.push(CheckEvent::Down { check: id, reason });
+    assert_eq!(run(&mut driver, 6), expected);
+    // Down it is silent.
+    status.store(200, Ordering::Relaxed);
+    assert_eq!(run(&mut driver, 1), [up(id)]);
+}
+
+#[test]
 fn http_asks_for_all_pages_with_the_address_as_host() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);
@@ -442,6 +464,47 @@ fn a_file_says_weight_and_fault() {
     fs::remove_file(&path).unwrap();
     let missing = File { path, ..File::default() };
     assert!(matches!(self::reason(check(anywhere(), Probe::File(missing))), Failure::File(_)));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_file_that_has_changed_is_read_at_once_also_if_it_is_another_one() {
+    let folder = folder("changed");
+    let path = folder.join("value");
+    fs::write(&path, "1").unwrap();
+    let mut driver = Driver::new().unwrap();
+    let file = || Probe::File(File { path: path.clone(), weight: 1, reverse: false });
+    // Longer than the test takes.
+    let schedule = Schedule { delay_loop: Duration::from_secs(3600), ..quick() };
+    let add = |driver: &mut Driver| driver.add(Check { schedule, ..check(anywhere(), file()) }).unwrap();
+    let (first, second) = (add(&mut driver), add(&mut driver));
+    let says = |driver: &mut Driver, more: i64, of: &[CheckId]| {
+        let mut left: Vec<CheckId> = of.to_vec();
+        run_until(driver, |_, events| {
+            let weight = Some(Weight::More(more));
+            left.retain(|id| {
+                !events.contains(&CheckEvent::Weight { check: *id, weight })
+                    && !events.contains(&CheckEvent::Up { check: *id, weight })
+            });
+            left.is_empty()
+        });
+    };
+    says(&mut driver, 1, &[first, second]);
+    fs::write(&path, "2").unwrap();
+    says(&mut driver, 2, &[first, second]);
+    // Replaced, twice, as careful writers do.
+    for value in 3..5 {
+        let new = folder.join("new");
+        fs::write(&new, value.to_string()).unwrap();
+        fs::rename(&new, &path).unwrap();
+        says(&mut driver, value, &[first, second]);
+    }
+    // The other one still reads it.
+    driver.remove(first).unwrap();
+    fs::write(&path, "5").unwrap();
+    says(&mut driver, 5, &[second]);
+    fs::remove_file(&path).unwrap();
+    run_until(&mut driver, |_, events| matches!(events[..], [.., CheckEvent::Down { .. }]));
     fs::remove_dir_all(folder).unwrap();
 }
 

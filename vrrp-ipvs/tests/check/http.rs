@@ -1,6 +1,6 @@
 //! Conversations of HTTP, octet by octet.
 
-use vrrp_ipvs::check::http::{Http, HttpError, HttpExchange, Pattern, StatusRange, Url, WINDOW};
+use vrrp_ipvs::check::http::{Http, HttpError, HttpExchange, Pattern, StatusRange, Url, Version, WINDOW};
 use vrrp_ipvs::check::{Exchange, Failure, Part, Progress};
 
 use crate::servers::talk;
@@ -45,6 +45,12 @@ fn a_request_is_a_get_with_a_host() {
     let own = Url { virtual_host: Some("own.example".into()), ..url };
     let own = Http { urls: vec![own], ..named };
     assert_eq!(said(&own), format!("GET /health?deep=1 HTTP/1.1\r\nHost: own.example{rest}"));
+    let old = Http { version: Version::Http10Close, ..own };
+    assert_eq!(said(&old), format!("GET /health?deep=1 HTTP/1.0\r\nHost: own.example{rest}"));
+    let older = Http { version: Version::Http10, ..old };
+    let rest = rest.replace("Connection: close\r\n", "");
+    assert_eq!(said(&older), format!("GET /health?deep=1 HTTP/1.0\r\nHost: own.example{rest}"));
+    assert_eq!(serde_json::from_str::<Version>("\"1.0C\"").unwrap(), Version::Http10Close);
 }
 
 #[test]
@@ -102,6 +108,13 @@ fn an_answer_that_cannot_be_read_fails() {
         let progress = plain(answer.as_bytes());
         assert!(matches!(progress, Progress::Done(Err(Failure::Malformed(_)))), "{answer}: {progress:?}");
     }
+}
+
+#[test]
+fn a_head_may_have_many_fields_but_not_any_number() {
+    let answer = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(fields)).into_bytes();
+    assert_eq!(plain(&answer(256)), Progress::PASSED);
+    assert!(matches!(plain(&answer(257)), Progress::Done(Err(Failure::Malformed(_)))));
 }
 
 #[test]
@@ -258,6 +271,7 @@ fn what_cannot_be_asked_for_is_refused_with_the_reason() {
         let status = vec![StatusRange { first, last }];
         assert_eq!(one(Url { status, ..url.clone() }), HttpError::Status { first, last });
     }
+    assert_eq!(one(Url { status: Vec::new(), ..url.clone() }), HttpError::NoStatus("/".into()));
     for digest in
         ["", "5d41402abc4b2a76b9719d911017c59", "5d41402abc4b2a76b9719d911017c592a", "gg41402abc4b2a76b9719d911017c592"]
     {

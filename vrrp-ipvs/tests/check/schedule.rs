@@ -153,6 +153,7 @@ fn replay(script: &str) -> String {
             "stop" => Event::Stop,
             "suspend" => Event::Suspend,
             "resume" => Event::Resume(seconds(delay)),
+            "changed" => Event::Changed,
             "told-up" => Event::Told(Health::Up),
             "told-down" => Event::Told(Health::Down),
             "end" => break,

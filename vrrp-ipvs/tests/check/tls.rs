@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use vrrp_ipvs::check::http::{Http, HttpExchange, Url};
-use vrrp_ipvs::check::tls::{Tls, TlsError, TlsExchange, Verify};
+use vrrp_ipvs::check::tls::{Identity, Tls, TlsError, TlsExchange, Verify};
 use vrrp_ipvs::check::{Check, CheckEvent, Driver, Exchange, Failure, Probe, Progress, Schedule};
 
 use crate::servers::{read_request, run, serve};
@@ -24,13 +25,28 @@ fn authority() -> Issuer {
 
 /// A server whose certificate is for `www.example` and 127.0.0.1, vouched for by `authority`.
 fn server(authority: &Issuer) -> Arc<ServerConfig> {
+    server_for(authority, None)
+}
+
+/// The same; with clients' authorities it asks who they are.
+fn server_for(authority: &Issuer, clients: Option<&Issuer>) -> Arc<ServerConfig> {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["www.example".into(), "127.0.0.1".into()]).unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    Arc::new(builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap())
 }
 
 fn http() -> Http {
@@ -121,6 +137,7 @@ fn with_verification_the_certificate_must_be_vouched_for_and_name_the_server() {
     let verify = |name: Option<&str>, authority: &Issuer| Tls {
         server_name: name.map(str::to_owned),
         verify: Verify::Authorities(authority.pem()),
+        identity: None,
     };
     let come_to = |tls: Tls| converse(&tls, &config, OK, 1000).0;
     assert_eq!(come_to(verify(Some("www.example"), &ours)), Progress::PASSED);
@@ -133,6 +150,25 @@ fn with_verification_the_certificate_must_be_vouched_for_and_name_the_server() {
         let Progress::Done(Err(Failure::Tls(reason))) = &progress else { panic!("{progress:?}") };
         assert!(reason.contains(why), "{reason}");
     }
+}
+
+/// A certificate of our own that `authority` vouches for.
+fn identity(authority: &Issuer) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["checker.example".into()]).unwrap().signed_by(&key, authority).unwrap();
+    Identity { certificates: certificate.pem(), key: key.serialize_pem() }
+}
+
+#[test]
+fn a_server_that_wants_to_know_who_asks_is_told() {
+    let ours = authority();
+    let config = server_for(&ours, Some(&ours));
+    let as_somebody = |identity| converse(&Tls { identity, ..Tls::default() }, &config, OK, 1000).0;
+    assert_eq!(as_somebody(Some(identity(&ours))), Progress::PASSED);
+    assert_ne!(as_somebody(Some(identity(&authority()))), Progress::PASSED, "somebody else vouches for us");
+    assert_ne!(as_somebody(None), Progress::PASSED);
+    assert!(!format!("{:?}", identity(&ours)).contains("PRIVATE"), "a key is not for logs");
 }
 
 #[test]
@@ -181,6 +217,18 @@ fn what_cannot_be_spoken_is_refused_with_the_reason() {
         let tls = Tls { verify: Verify::Authorities(pem.into()), ..Tls::default() };
         assert!(matches!(refused(tls), TlsError::Authorities(_)), "{pem}");
     }
+    let ours = authority();
+    let Identity { certificates, key } = identity(&ours);
+    let other = identity(&ours).key;
+    let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let nothing = String::new();
+    for (certificates, key) in
+        [(&nothing, &key), (&certificates, &nothing), (&certificates, &other), (&certificates, &encrypted)]
+    {
+        let identity = Some(Identity { certificates: certificates.clone(), key: key.clone() });
+        let error = refused(Tls { identity, ..Tls::default() });
+        assert!(matches!(error, TlsError::Identity(_)), "{error}");
+    }
 }
 
 #[test]
@@ -198,7 +246,8 @@ fn the_driver_speaks_tls_over_real_sockets() {
         connection.send_close_notify();
         let _ = connection.write_tls(&mut stream);
     });
-    let tls = Tls { server_name: Some("www.example".into()), verify: Verify::Authorities(authority.pem()) };
+    let verify = Verify::Authorities(authority.pem());
+    let tls = Tls { server_name: Some("www.example".into()), verify, identity: None };
     let schedule = Schedule { warmup: Some(Duration::ZERO), alpha: true, ..Schedule::default() };
     let mut driver = Driver::new().unwrap();
     let probe = Probe::Https { http: http(), tls };

@@ -15,15 +15,15 @@ use crate::guest::on_ipvs;
 use crate::net::{Host, Server, cable, run, wait_for};
 
 /// A client and two real servers, each on a cable of its own to the director: for masquerading.
-struct Routed {
-    client: Host,
-    director: Host,
-    real: [Host; 2],
+pub(crate) struct Routed {
+    pub(crate) client: Host,
+    pub(crate) director: Host,
+    pub(crate) real: [Host; 2],
     _servers: [Server; 2],
 }
 
 impl Routed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (client, director, real) = (Host::new(), Host::new(), [Host::new(), Host::new()]);
         cable(
             "outside",
@@ -45,25 +45,25 @@ impl Routed {
 }
 
 /// A client, a director and two real servers on one network, where real servers answer the client themselves.
-struct Flat {
+pub(crate) struct Flat {
     _switch: Host,
-    client: Host,
-    director: Host,
-    real: [Host; 2],
+    pub(crate) client: Host,
+    pub(crate) director: Host,
+    pub(crate) real: [Host; 2],
     _servers: [Server; 2],
 }
 
 impl Flat {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let switch = Host::new();
         switch.ip("link add br0 type bridge");
         switch.ip("link set br0 up");
         let (client, director, real) = (Host::new(), Host::new(), [Host::new(), Host::new()]);
         let hosts = [
-            (&client, "10.0.0.1/24"),
-            (&director, "10.0.0.254/24 10.0.0.100/32"),
-            (&real[0], "10.0.0.11/24"),
-            (&real[1], "10.0.0.12/24"),
+            (&client, "10.0.0.1/24 fd00::1/64"),
+            (&director, "10.0.0.254/24 10.0.0.100/32 fd00::fe/64 fd00::100/128"),
+            (&real[0], "10.0.0.11/24 fd00::11/64"),
+            (&real[1], "10.0.0.12/24 fd00::12/64"),
         ];
         for (number, (host, addresses)) in hosts.into_iter().enumerate() {
             let name = format!("port{number}");
@@ -74,8 +74,9 @@ impl Flat {
         Self { _switch: switch, client, director, real, _servers: servers }
     }
 
-    /// Gives the real servers the virtual address, which they do not answer ARP for, on this interface.
-    fn hold_the_address(&self, interface: &str) {
+    /// Gives the real servers the virtual addresses, which they answer neither ARP nor neighbour discovery for, on this
+    /// interface.
+    pub(crate) fn hold_the_address(&self, interface: &str) {
         for host in &self.real {
             for scope in ["all", "default"] {
                 host.sysctl(&format!("ipv4/conf/{scope}/arp_ignore"), "1");
@@ -83,6 +84,7 @@ impl Flat {
                 host.sysctl(&format!("ipv4/conf/{scope}/rp_filter"), "0");
             }
             host.ip(&format!("address add 10.0.0.100/32 dev {interface}"));
+            host.ip(&format!("address add fd00::100/128 dev {interface} nodad"));
             host.ip(&format!("link set {interface} up"));
             host.sysctl(&format!("ipv4/conf/{interface}/rp_filter"), "0");
         }
@@ -97,27 +99,27 @@ impl Flat {
     }
 }
 
-fn address(text: &str) -> IpAddr {
+pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn real(text: &str, port: u16) -> Destination {
+pub(crate) fn real(text: &str, port: u16) -> Destination {
     Destination::new(DestinationId::new(address(text), port))
 }
 
 /// Makes this the only service of the table.
-fn set(ipvs: &mut Ipvs, service: Service, destinations: impl IntoIterator<Item = Destination>) {
+pub(crate) fn set(ipvs: &mut Ipvs, service: Service, destinations: impl IntoIterator<Item = Destination>) {
     let desired = Table::new([VirtualServer { service, destinations: destinations.into_iter().collect() }]).unwrap();
     let actual = ipvs.services().unwrap();
     ipvs.apply(&plan(&desired, &actual, |_| true)).unwrap();
 }
 
-fn counts(one: usize, two: usize) -> BTreeMap<String, usize> {
+pub(crate) fn counts(one: usize, two: usize) -> BTreeMap<String, usize> {
     let all = [("one".to_owned(), one), ("two".to_owned(), two)];
     all.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-fn web(port: u16) -> Service {
+pub(crate) fn web(port: u16) -> Service {
     Service::new(ServiceId::tcp(address("10.0.0.100"), port))
 }
 

@@ -88,7 +88,7 @@ static GUEST: LazyLock<Guest> = LazyLock::new(|| {
     };
     let program = std::env::current_exe().unwrap();
     let arguments = std::env::args_os().skip(1);
-    let output = Command::new("bash").arg(runner).args(["--seconds", "280"]).arg(&program).args(arguments).output();
+    let output = Command::new("bash").arg(runner).args(["--seconds", "560"]).arg(&program).args(arguments).output();
     let Output { status, stdout, stderr } = match output {
         Ok(output) => output,
         Err(error) => return Guest::Missing(format!("bash does not start: {error}")),

@@ -3,6 +3,8 @@
 mod apply;
 mod attributes;
 mod dataplane;
+mod families;
 mod guest;
 mod kernel;
 mod net;
+mod protocols;

@@ -134,8 +134,13 @@ pub(crate) fn cable(name: &str, left: (&Host, &str), right: (&Host, &str)) {
     left.ip(&format!("link add {name} type veth peer name {name} netns {}", right.name));
     for (host, addresses) in [(left, left_address), (right, right_address)] {
         for address in addresses.split_whitespace() {
-            let nodad = if address.contains(':') { "nodad" } else { "" };
-            host.ip(&format!("address add {address} dev {name} {nodad}"));
+            let options = match (address.contains(':'), address.ends_with("/128")) {
+                (false, _) => "",
+                (true, false) => "nodad",
+                // As for a virtual address: nothing that the host says itself comes from it.
+                (true, true) => "nodad preferred_lft 0",
+            };
+            host.ip(&format!("address add {address} dev {name} {options}"));
         }
         host.ip(&format!("link set {name} up"));
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use vrrp_core::{IfIndex, ValueError, VirtualAddr};
 
 use super::RouterConfig;
-use crate::netlink::{AddressRequest, Broadcast, Label, Scope};
+use crate::netlink::{AddressRequest, Broadcast, Label, Preferred, Scope};
 
 /// The prefix length of link-local addresses (RFC 4291 §2.5.6).
 const LINK_LOCAL_PREFIX: u8 = 64;
@@ -92,6 +92,7 @@ impl Address {
 
     /// What to ask of the kernel.
     pub(crate) fn request(&self, interface: IfIndex, router: &RouterConfig) -> AddressRequest {
+        let installed = self.installed(router);
         AddressRequest {
             scope: self.scope,
             label: self.label,
@@ -99,7 +100,20 @@ impl Address {
             metric: self.metric,
             // The parent has the route already; only what is link-local is nowhere else.
             prefix_route: self.prefix_route.unwrap_or(!self.is_on_virtual_mac(router) || self.is_link_local()),
-            ..AddressRequest::new(interface, self.installed(router))
+            preferred: if installed.prefix_len() == 128 { Preferred::Never } else { Preferred::WhileValid },
+            ..AddressRequest::new(interface, installed)
+        }
+    }
+
+    /// What to ask of the kernel for one that stays whatever the roles are.
+    pub(crate) fn lasting_request(&self, interface: IfIndex) -> AddressRequest {
+        AddressRequest {
+            scope: self.scope,
+            label: self.label,
+            broadcast: self.broadcast,
+            metric: self.metric,
+            prefix_route: self.prefix_route.unwrap_or(true),
+            ..AddressRequest::new(interface, self.address)
         }
     }
 
@@ -108,6 +122,9 @@ impl Address {
     /// A link-local one of 128 bits on an interface with a virtual MAC address is installed with 64, unless
     /// [`with_prefix_route(false)`](Self::with_prefix_route) says otherwise: without a route to `fe80::/64` there the answers to
     /// neighbors that use link-local addresses have nowhere to go.
+    ///
+    /// An IPv6 address of 128 bits is not taken as the source of new connections, as with keepalived: being alone it would
+    /// be the best match for whatever is near it, such as the real servers of a load balancer, which hold it too.
     pub fn address(&self) -> VirtualAddr {
         self.address
     }
@@ -149,5 +166,22 @@ impl FromStr for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_alone_is_no_source_of_new_connections() {
+        let router = RouterConfig::new("eth0", vrrp_core::Vrid::new(51).unwrap(), Vec::new());
+        let preferred = |text: &str| {
+            let address: Address = text.parse().unwrap();
+            address.request(IfIndex::new(7).unwrap(), &router).preferred
+        };
+        assert_eq!(preferred("2001:db8::100/128"), Preferred::Never);
+        assert_eq!(preferred("2001:db8::100/64"), Preferred::WhileValid);
+        assert_eq!(preferred("192.0.2.100/32"), Preferred::WhileValid);
     }
 }

@@ -10,7 +10,8 @@ pub struct Announcements {
     /// Packets for each address in a round (`garp_master_repeat`).
     pub repeat: u8,
     /// When the second round follows a promotion (`garp_master_delay`): a switch that was busy with its own failover may
-    /// have lost the first. Zero: there is none.
+    /// have lost the first. Zero: there is none. A single announcement goes between them, after four intervals, if that is
+    /// sooner: by then either it is heard, or another router has noticed that nothing is.
     pub delay: Duration,
     /// How often they are announced while nothing happens (`garp_master_refresh`); `None`: never.
     pub refresh: Option<Duration>,

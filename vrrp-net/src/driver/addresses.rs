@@ -7,10 +7,11 @@ use std::time::Duration;
 use vrrp_core::{Event, Fault, Instant, RouterId};
 
 use super::event::DriverEvent;
-use super::managed::{Chore, Place, Purpose, Todo};
+use super::managed::{Chore, Place, Purpose, Task, Todo};
+use super::paths::{Names, Owner, PathPurpose, PathTodo};
 use super::{ADDRESS_MARK, Driver};
 use crate::error::Error;
-use crate::netlink::{AddressChange, AddressRequest};
+use crate::netlink::{AddressChange, AddressRequest, HostChange, Outcome};
 use crate::{RouterConfig, sys};
 
 /// Most and fewest changes of addresses in one turn. How many there are follows from how long the kernel takes: with
@@ -110,8 +111,15 @@ impl Driver {
         managed.renews = true;
         managed.spent = Duration::ZERO;
         // The last intent wins: what was to be removed stays, unless it was not ours to have.
-        managed.todo.retain(|todo| todo.purpose == Purpose::Remove && !places.contains(&todo.place));
+        let paths = &managed.paths;
+        managed.todo.retain(|task| match task {
+            Task::Address(todo) => todo.purpose == Purpose::Remove && !places.contains(&todo.place),
+            Task::Path(todo) => todo.purpose == PathPurpose::Remove && !paths.has(todo.path()),
+        });
+        let paths = paths.installations();
         self.queue(id, Purpose::Install, places);
+        // A route may have one of the addresses as its source.
+        self.queue_paths(id, paths);
     }
 
     /// The addresses move away; also what a predecessor left with another prefix length.
@@ -128,8 +136,15 @@ impl Driver {
             places.extend(left.map(|address| Place { address, number: None, ..*place }));
         }
         managed.installed = None;
-        managed.todo.clear();
+        // What is configured no more is still to be taken away.
+        let paths = &managed.paths;
+        managed.todo.retain(|task| match task {
+            Task::Address(_) => false,
+            Task::Path(todo) => todo.purpose == PathPurpose::Remove && !paths.has(todo.path()),
+        });
         managed.announce_installed = false;
+        let paths = paths.removals();
+        self.queue_paths(id, paths);
         self.queue(id, Purpose::Remove, places);
     }
 
@@ -180,7 +195,7 @@ impl Driver {
 
     pub(super) fn queue(&mut self, id: RouterId, purpose: Purpose, places: Vec<Place>) {
         let Some(managed) = self.managed.get_mut(&id) else { return };
-        managed.todo.extend(places.into_iter().map(|place| Todo { purpose, place }));
+        managed.todo.extend(places.into_iter().map(|place| Task::Address(Todo { purpose, place })));
         if !self.busy.contains(&id) {
             self.busy.push_back(id);
         }
@@ -199,38 +214,56 @@ impl Driver {
 
     /// One batch of what the kernel is to be asked for, and what follows from its answers.
     pub(super) fn change_addresses(&mut self) {
-        let mut batch: Vec<(RouterId, Todo)> = Vec::new();
         let mut served: Vec<RouterId> = Vec::new();
-        while batch.len() < self.batch
-            && let Some(id) = self.busy.front().copied()
+        let mut asked: Vec<(Asked, HostChange)> = Vec::new();
+        let mut failed: Vec<(Owner, PathTodo, Result<Outcome, Error>)> = Vec::new();
+        let mut names = Names::new();
+        while asked.len() + failed.len() < self.batch
+            && let Some((owner, task)) = self.next_task(&mut served)
         {
-            let todo = self.managed.get_mut(&id).and_then(|managed| managed.todo.pop_front());
-            if served.last() != Some(&id) {
-                served.push(id);
-            }
-            match todo {
-                Some(todo) => batch.push((id, todo)),
-                None => drop(self.busy.pop_front()),
+            match (owner, task) {
+                (Owner::Router(id), Task::Address(todo)) => {
+                    let change = self.change(id, todo).map(HostChange::Address);
+                    asked.extend(change.map(|change| (Asked::Address(id, todo), change)));
+                }
+                (owner, Task::Path(todo)) => match self.path_changes(owner, &todo, &mut names) {
+                    Ok(mut changes) => {
+                        let last = changes.pop();
+                        asked.extend(changes.into_iter().map(|change| (Asked::Before, change)));
+                        asked.extend(last.map(|change| (Asked::Path(owner, todo), change)));
+                    }
+                    Err(error) => failed.push((owner, todo, Err(error))),
+                },
+                (Owner::Statics, Task::Address(_)) => {}
             }
         }
-        let changes: Vec<(RouterId, Todo, AddressChange)> =
-            batch.into_iter().filter_map(|(id, todo)| Some((id, todo, self.change(id, todo)?))).collect();
-        let requests: Vec<AddressChange> = changes.iter().map(|(_, _, change)| *change).collect();
+        let (asked, requests): (Vec<Asked>, Vec<HostChange>) = asked.into_iter().unzip();
         let started = sys::boottime_now();
-        let results = self.netlink.change_addresses(&requests).unwrap_or_else(|error| {
+        let results = self.netlink.change_host(&requests).unwrap_or_else(|error| {
             // Nothing was sent: none of them is done.
             let words = error.to_string();
-            let unsent = |change: &AddressChange| {
-                let operation = format!("set or remove address {}", change.address());
+            let unsent = |change: &HostChange| {
+                let operation = match change {
+                    HostChange::Address(change) => format!("set or remove address {}", change.address()),
+                    HostChange::Add(request) => format!("add {}", request.path),
+                    HostChange::Remove(request) => format!("remove {}", request.path),
+                };
                 Err(Error::io(operation, std::io::Error::other(words.clone())))
             };
             requests.iter().map(unsent).collect()
         });
         let now = sys::boottime_now();
         self.batch = next_batch(self.batch, requests.len(), now.since(started));
-        let share = now.since(started) / u32::try_from(changes.len().max(1)).unwrap_or(u32::MAX);
-        for ((id, todo, _), result) in changes.into_iter().zip(results) {
-            self.changed(now, id, todo, result, share);
+        let share = now.since(started) / u32::try_from(asked.len().max(1)).unwrap_or(u32::MAX);
+        for (asked, result) in asked.into_iter().zip(results) {
+            match asked {
+                Asked::Address(id, todo) => self.changed(now, id, todo, result.map(drop), share),
+                Asked::Path(owner, todo) => self.path_changed(now, owner, &todo, result),
+                Asked::Before => {}
+            }
+        }
+        for (owner, todo, result) in failed {
+            self.path_changed(now, owner, &todo, result);
         }
         self.send_announcements(now);
         for id in served {
@@ -239,6 +272,21 @@ impl Driver {
                 self.all_changed(now, id);
             }
         }
+    }
+
+    /// What is to be asked for next. Virtual routers that it is asked for are noted down.
+    fn next_task(&mut self, served: &mut Vec<RouterId>) -> Option<(Owner, Task)> {
+        while let Some(id) = self.busy.front().copied() {
+            if served.last() != Some(&id) {
+                served.push(id);
+            }
+            match self.managed.get_mut(&id).and_then(|managed| managed.todo.pop_front()) {
+                Some(task) => return Some((Owner::Router(id), task)),
+                None => drop(self.busy.pop_front()),
+            }
+        }
+        // Roles come first.
+        self.statics.todo.pop_front().map(|todo| (Owner::Statics, Task::Path(todo)))
     }
 
     /// As the kernel takes it; `None` if there is no interface to do it on.
@@ -333,6 +381,7 @@ impl Driver {
         if announced {
             self.announce_further(id);
         }
+        self.check_paths_of(now, id);
     }
 
     /// An address cannot be had: the virtual router leaves, for longer each time, since every attempt takes the role from
@@ -350,6 +399,15 @@ impl Driver {
         let _ = self.router.set_params(now, id, params.with_fault_hold(hold));
         self.router.handle_event(now, id, Event::Fault(Fault::Install));
     }
+}
+
+/// What a change was asked for.
+#[derive(Debug)]
+enum Asked {
+    Address(RouterId, Todo),
+    Path(Owner, PathTodo),
+    /// It makes room for the next one.
+    Before,
 }
 
 /// How many changes to ask for in the next turn, after `done` of at most `batch` took so long.

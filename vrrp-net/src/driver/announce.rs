@@ -13,6 +13,13 @@ use crate::{Announcement, sys};
 /// Most packets that are sent in one turn, so that thousands of addresses cannot keep the advertisements waiting.
 const PACKETS_PER_TURN: usize = 512;
 
+/// Intervals that no Active_Down_Interval reaches (RFC 9568 §6.1: three of them and Skew_Time).
+///
+/// A switch may lose the first announcements and say nothing of it. If it still does so after this time, others have not
+/// heard the new Active either: one of them has become Active too, is heard when the way is free, and makes this one
+/// announce its addresses. If it does not, an announcement at this time reaches the hosts.
+const LONGEST_WAIT: u32 = 4;
+
 /// How long a queue that is full is left alone.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
@@ -74,6 +81,10 @@ impl Driver {
         let announcements = managed.config.announcements;
         if !announcements.delay.is_zero() {
             self.chores.insert((now + announcements.delay, Chore::AnnounceAgain(id, installed)));
+            let others_wait = managed.config.interval.as_duration() * LONGEST_WAIT;
+            if others_wait < announcements.delay {
+                self.chores.insert((now + others_wait, Chore::AnnounceOnceMore(id, installed)));
+            }
         }
         if let Some(period) = announcements.refresh {
             self.chores.insert((now + period, Chore::RefreshAnnouncements(id, installed)));
@@ -86,6 +97,13 @@ impl Driver {
         let repeat = self.managed.get(&id).map_or(0, |managed| managed.config.announcements.repeat);
         if self.is_advertising(id) {
             self.announce(id, repeat);
+        }
+    }
+
+    /// Between the first round and the second.
+    pub(super) fn announce_once_more(&mut self, id: RouterId) {
+        if self.is_advertising(id) {
+            self.announce(id, 1);
         }
     }
 

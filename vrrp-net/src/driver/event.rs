@@ -7,6 +7,7 @@ use vrrp_core::{Alarm, Cause, Faults, Instant, RouterId, Transition};
 
 use crate::error::Error;
 use crate::netlink::mac_text;
+use crate::{VirtualRoute, VirtualRule};
 
 /// Something that the application may want to act on.
 #[derive(Debug)]
@@ -84,6 +85,59 @@ pub enum DriverEvent {
         /// The address.
         address: IpAddr,
     },
+    /// The kernel refused a route, or its interface does not exist. The virtual router serves on, and the route is tried again
+    /// from time to time, in silence.
+    RouteRefused {
+        /// Which virtual router.
+        router: RouterId,
+        /// The route; of one over IPv6 with several ways, the way.
+        route: Box<VirtualRoute>,
+        /// The kernel's words.
+        error: Error,
+    },
+    /// The kernel refused a rule, as a [route](Self::RouteRefused).
+    RuleRefused {
+        /// Which virtual router.
+        router: RouterId,
+        /// The rule.
+        rule: Box<VirtualRule>,
+        /// The kernel's words.
+        error: Error,
+    },
+    /// A route of the Active was gone: it has been put back.
+    RouteRestored {
+        /// Which virtual router.
+        router: RouterId,
+        /// The route; of one over IPv6 with several ways, the way.
+        route: Box<VirtualRoute>,
+    },
+    /// A rule of the Active was gone: it has been put back.
+    RuleRestored {
+        /// Which virtual router.
+        router: RouterId,
+        /// The rule.
+        rule: Box<VirtualRule>,
+    },
+    /// Another program removes a route or a rule again and again: it is not put back for a minute.
+    RouteContested {
+        /// Which virtual router; `None`: it is one of the [statics](crate::Statics).
+        router: Option<RouterId>,
+        /// The route or rule.
+        what: String,
+    },
+    /// The kernel refused something of the [statics](crate::Statics), or its interface does not exist. It is tried again from
+    /// time to time, in silence.
+    StaticRefused {
+        /// What it was.
+        what: String,
+        /// The kernel's words.
+        error: Error,
+    },
+    /// Something of the [statics](crate::Statics) was gone: it has been put back.
+    StaticRestored {
+        /// What it was.
+        what: String,
+    },
     /// An address is on this host although the virtual router is not Active: another program put it there, and hosts may
     /// reach this host instead of the Active.
     AddressMisplaced {
@@ -158,8 +212,17 @@ impl DriverEvent {
             | Self::AddressConflict { router, .. }
             | Self::NotGuarded { router, .. }
             | Self::TrackingFailed { router, .. }
+            | Self::RouteRefused { router, .. }
+            | Self::RuleRefused { router, .. }
+            | Self::RouteRestored { router, .. }
+            | Self::RuleRestored { router, .. }
             | Self::SendFailed { router, .. } => Some(*router),
-            Self::InterfaceFailed { .. } | Self::GuardianLost | Self::SettingRefused { .. } => None,
+            Self::RouteContested { router, .. } => *router,
+            Self::StaticRefused { .. }
+            | Self::StaticRestored { .. }
+            | Self::InterfaceFailed { .. }
+            | Self::GuardianLost
+            | Self::SettingRefused { .. } => None,
         }
     }
 }
@@ -203,6 +266,21 @@ impl fmt::Display for DriverEvent {
                 f.write_str("the guardian is gone: nobody releases the addresses if this process dies")
             }
             Self::NotGuarded { error, .. } => write!(f, "not guarded: {error}"),
+            Self::RouteRestored { route, .. } => write!(f, "route {route} was gone: put back"),
+            Self::RuleRestored { rule, .. } => write!(f, "rule {rule} was gone: put back"),
+            Self::StaticRestored { what } => write!(f, "{what} was gone: put back"),
+            Self::RouteContested { what, .. } => {
+                write!(f, "{what} is removed by another program again and again: not put back for a minute")
+            }
+            Self::RouteRefused { route, error: error @ Error::UnknownInterface { .. }, .. } => {
+                write!(f, "add route {route}: {error}")
+            }
+            Self::StaticRefused { what, error: error @ Error::UnknownInterface { .. } } => {
+                write!(f, "add {what}: {error}")
+            }
+            Self::RouteRefused { error, .. } | Self::RuleRefused { error, .. } | Self::StaticRefused { error, .. } => {
+                error.fmt(f)
+            }
             Self::AddressRefused { error, .. } | Self::SendFailed { error, .. } | Self::SettingRefused { error } => {
                 error.fmt(f)
             }

@@ -77,11 +77,13 @@ impl Driver {
     }
 
     fn arm_guardian(&mut self, id: RouterId) -> Result<(), Error> {
-        let places = self.own_places(id);
-        let (Some(guarded), Some(managed)) = (&mut self.guarded, self.managed.get_mut(&id)) else { return Ok(()) };
-        if self.router.state(id).is_none_or(|state| state.role() != Role::Active) {
+        if self.guarded.is_none() || self.router.state(id).is_none_or(|state| state.role() != Role::Active) {
             return Ok(());
         }
+        let stale = self.managed.get(&id).is_some_and(|managed| managed.slot.is_none() || managed.rearm);
+        let paths = if stale { self.guarded_paths(id) } else { Vec::new() };
+        let places = self.own_places(id);
+        let (Some(guarded), Some(managed)) = (&mut self.guarded, self.managed.get_mut(&id)) else { return Ok(()) };
         let index_of = |token: u64| self.interfaces.get(&token).and_then(Interface::index);
         // Not from the interface with the virtual MAC address, which has no address left by then: over IPv6 nothing is
         // sent without one.
@@ -109,6 +111,7 @@ impl Driver {
             }),
         };
         let mut removal = Removal::new();
+        paths.iter().for_each(|path| removal.path(path));
         for place in places {
             if let Some(interface) = index_of(place.interface) {
                 removal.address(interface, place.address);

@@ -27,10 +27,11 @@ const MISPLACED_PERIOD: Duration = Duration::from_secs(60);
 impl Driver {
     pub(super) fn read_changes(&mut self) -> Result<(), Error> {
         let mut changed = BTreeSet::new();
-        let mut tracked_changed = false;
+        let (mut tracked_changed, mut paths_changed) = (false, false);
         for change in self.monitor.read(CHANGES_PER_TURN)? {
             let now = sys::boottime_now();
             tracked_changed |= self.note_for_tracking(&change);
+            paths_changed |= self.note_for_paths(&change);
             match change {
                 Change::Link(link) => self.link_changed(now, &link),
                 Change::LinkRemoved { index, .. } => {
@@ -70,7 +71,7 @@ impl Driver {
                         }
                     }
                 }
-                Change::Route { .. } | Change::RouteRemoved(_) => {}
+                Change::Route { .. } | Change::RouteRemoved(_) | Change::RuleRemoved { .. } => {}
                 Change::Overrun => {
                     let tokens: Vec<u64> = self.interfaces.keys().copied().collect();
                     for token in tokens {
@@ -94,6 +95,9 @@ impl Driver {
             // A router that lost its primary address leaves; what it has left is not put back.
             self.perform();
             self.restore_addresses(now, token);
+        }
+        if paths_changed {
+            self.check_paths(sys::boottime_now());
         }
         if tracked_changed {
             self.assess_all(sys::boottime_now());
@@ -161,7 +165,7 @@ impl Driver {
             let from = (*token, IpAddr::from([0, 0, 0, 0]));
             let has_addresses = owners.range(from..).next().is_some_and(|((at, _), _)| at == token);
             let is_cleared = self.managed.values().any(|managed| {
-                managed.sender == *token || managed.todo.iter().any(|todo| todo.place.interface == *token)
+                managed.sender == *token || managed.todo.iter().any(|todo| todo.interface() == Some(*token))
             });
             has_addresses || !interface.routers.is_empty() || is_cleared
         });
@@ -249,7 +253,7 @@ impl Driver {
     /// The interface is there still, with the addresses, but it is not the one that was configured any more.
     fn renamed(&mut self, now: Instant, token: u64) {
         self.take_out(now, token);
-        while self.managed.values().any(|managed| managed.todo.iter().any(|todo| todo.place.interface == token)) {
+        while self.managed.values().any(|managed| managed.todo.iter().any(|todo| todo.interface() == Some(token))) {
             self.change_addresses();
         }
         self.perform();
@@ -271,7 +275,7 @@ impl Driver {
         let Some(interface) = self.interfaces.get(&token) else { return };
         for id in &interface.routers {
             if let Some(managed) = self.managed.get_mut(id) {
-                managed.todo.retain(|todo| todo.place.interface != token);
+                managed.todo.retain(|todo| todo.interface() != Some(token));
             }
             // Two names cannot have one number, so there is no other virtual router in the way.
             let _ = self.router.rebind(*id, index);

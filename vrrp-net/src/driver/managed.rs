@@ -8,7 +8,9 @@ use vrrp_core::track::Tracked;
 use vrrp_core::{Claim, Instant, RouterId, VirtualAddr};
 
 use super::DriverEvent;
+use super::paths::{PathPurpose, PathTodo, Paths};
 use super::reservation::Reservation;
+use crate::netlink::Path;
 use crate::{RouterConfig, VirtualMacInterface};
 
 /// One virtual router of the driver.
@@ -29,10 +31,12 @@ pub(super) struct Managed {
     pub(super) tracked: Vec<Tracked>,
     /// Where each of its addresses goes.
     pub(super) places: Vec<Place>,
+    /// Its routes and rules.
+    pub(super) paths: Paths,
     /// Since when the addresses are to be on the host; `None` while they are not.
     pub(super) installed: Option<Instant>,
     /// What the kernel still has to be asked for, in order.
-    pub(super) todo: VecDeque<Todo>,
+    pub(super) todo: VecDeque<Task>,
     /// Whether the hosts are to be told of each address once it is there.
     pub(super) announce_installed: bool,
     /// What the application is told once `todo` is done.
@@ -86,6 +90,28 @@ pub(super) struct Place {
 }
 
 /// One thing to ask of the kernel.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    Address(Todo),
+    Path(PathTodo),
+}
+
+impl Task {
+    /// The interface that an address is on.
+    pub(super) fn interface(&self) -> Option<u64> {
+        match self {
+            Self::Address(todo) => Some(todo.place.interface),
+            Self::Path(_) => None,
+        }
+    }
+
+    /// One that takes a route or a rule away.
+    pub(super) fn removes_path(&self) -> bool {
+        matches!(self, Self::Path(todo) if todo.purpose == PathPurpose::Remove)
+    }
+}
+
+/// One address to ask of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Todo {
     pub(super) purpose: Purpose,
@@ -111,8 +137,11 @@ pub(super) enum Purpose {
 
 impl Managed {
     pub(super) fn new(config: RouterConfig, seat: Seat) -> Self {
+        let mut paths = Paths::default();
+        paths.replaced(Path::all(&config.routes, &config.rules));
         Self {
             config,
+            paths,
             interface: seat.interface,
             sender: seat.sender,
             virtual_mac: seat.virtual_mac,
@@ -156,9 +185,9 @@ impl Managed {
         false
     }
 
-    /// Nothing is wanted of the kernel any more, nor said once it is done.
+    /// Nothing is wanted of the kernel any more but to take away what is not configured any more, nor said once it is done.
     pub(super) fn forget_todo(&mut self) {
-        self.todo.clear();
+        self.todo.retain(Task::removes_path);
         self.announce_installed = false;
         self.held.clear();
     }
@@ -171,6 +200,8 @@ pub(super) enum Chore {
     RenewLease(RouterId, Instant),
     /// The second round of announcements of addresses that were installed at this instant.
     AnnounceAgain(RouterId, Instant),
+    /// One more announcement of addresses that were installed at this instant, for those that never heard the first.
+    AnnounceOnceMore(RouterId, Instant),
     /// The second round after a rival.
     AnnounceAfterRival(RouterId, Instant),
     /// The periodic round.
@@ -183,6 +214,8 @@ pub(super) enum Chore {
     Attach(u64),
     /// The end of an interface's hold-down.
     LinkUp(u64),
+    /// Another attempt at routes, rules and lasting addresses.
+    CheckPaths,
     /// The turn of the first interface from here on to join its groups anew.
     Rejoin(u64),
 }

@@ -3,10 +3,12 @@
 //! Advertisements go to groups that switches must flood (RFC 4541 §2.1.2), but there are some that do not: a Backup behind one
 //! hears nothing after some minutes and claims the role beside the Active.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::ops::Bound;
 use std::time::Duration;
 
-use vrrp_core::{Family, Instant};
+use vrrp_core::{Family, Instant, RouterId};
 
 use super::Driver;
 use super::managed::Chore;
@@ -50,16 +52,13 @@ impl Driver {
     /// Tells the switches of an interface again what is listened to.
     pub(super) fn join_anew(&mut self, token: u64) {
         let Some(interface) = self.interfaces.get(&token) else { return };
-        let is_multicast = |family: Family| {
-            interface.routers.iter().filter_map(|id| Some((id, &self.managed.get(id)?.config))).any(|(id, config)| {
-                // Without an address the group may not be joined yet.
-                let has_address = self.router.params(*id).is_some_and(|params| params.primary_address().is_some());
-                config.family() == family && !config.addressing.is_unicast() && has_address
-            })
-        };
-        let families = [Family::V4, Family::V6].into_iter().filter(|family| is_multicast(*family));
-        let sockets = families.filter_map(|family| interface.socket(family));
-        let results: Vec<Result<(), Error>> = sockets.map(|it| it.rejoin()).collect();
+        // Without an address a group may not be joined yet.
+        let has_address = |id: &RouterId| self.router.params(*id).is_some_and(|it| it.primary_address().is_some());
+        let routers = interface.routers.iter().filter(|id| has_address(id)).filter_map(|id| self.managed.get(id));
+        let groups: BTreeSet<IpAddr> =
+            routers.filter_map(|managed| managed.config.addressing.group(managed.config.family())).collect();
+        let rejoin = |group| Some(interface.socket(Family::of(group))?.rejoin(group));
+        let results: Vec<Result<(), Error>> = groups.into_iter().filter_map(rejoin).collect();
         results.into_iter().filter_map(Result::err).for_each(|error| self.interface_failed(token, error));
     }
 }

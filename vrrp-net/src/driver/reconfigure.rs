@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use vrrp_core::{ConfigError, Params, RouterId, VirtualRouterConfig};
 
 use super::Driver;
-use super::managed::{Chore, Place, Purpose};
+use super::managed::{Chore, Place, Purpose, Task};
+use super::paths::PathTodo;
+use crate::config::check_paths;
 use crate::error::Error;
 use crate::interface::Interface;
+use crate::netlink::Path;
 use crate::{RouterConfig, sys};
 
 impl Driver {
@@ -27,6 +30,7 @@ impl Driver {
         let managed = self.managed.get(&id).ok_or(Error::Config(ConfigError::Unknown))?;
         check_fixed(&managed.config, &config)?;
         let params = config.params().map_err(|error| Error::Config(error.into()))?;
+        check_paths(&config.routes, &config.rules)?;
         let (interface, sender) = (managed.interface, managed.sender);
         let mtu = self.interfaces.get(&interface).and_then(|it| it.link.as_ref()).map_or(1500, |link| link.mtu);
         let prepared = self.places(sender, &config).and_then(|places| {
@@ -44,6 +48,7 @@ impl Driver {
         let had = self.own_places(id);
         let Some(managed) = self.managed.get_mut(&id) else { return Err(Error::Config(ConfigError::Unknown)) };
         let before = std::mem::replace(&mut managed.config, config);
+        let gone_paths = managed.paths.replaced(Path::all(&managed.config.routes, &managed.config.rules));
         for place in std::mem::replace(&mut managed.places, places) {
             self.owners.remove(&(place.interface, place.address.address()));
         }
@@ -52,7 +57,10 @@ impl Driver {
         }
         managed.rearm = true;
         self.update_primary_address(now, interface, id);
-        self.move_addresses(id, &before, &had);
+        // Without it they would only not be put back.
+        let watched = self.watch_paths();
+        self.move_addresses(id, &before, &had, gone_paths);
+        watched?;
         if self.managed.get(&id).is_some_and(|managed| managed.installed.is_some())
             && let Err(error) = self.refuse_packets(id)
         {
@@ -115,7 +123,8 @@ impl Driver {
     }
 
     /// From the places that it `had` under the configuration `before` to those that it has now.
-    fn move_addresses(&mut self, id: RouterId, before: &RouterConfig, had: &[Place]) {
+    /// and the same with routes and rules.
+    fn move_addresses(&mut self, id: RouterId, before: &RouterConfig, had: &[Place], gone_paths: Vec<PathTodo>) {
         let places = self.own_places(id);
         let Some(managed) = self.managed.get(&id) else { return };
         let request = |config: &RouterConfig, place: &Place| {
@@ -139,29 +148,37 @@ impl Driver {
         let mut gone: Vec<Place> = gone.collect();
         let installed = managed.installed;
         // What was under way still is, but by the places as they are now.
-        let pending =
-            managed.todo.iter().filter(|todo| todo.purpose == Purpose::Remove).map(|todo| anonymous(&todo.place));
+        let todo = || {
+            managed.todo.iter().filter_map(|task| match task {
+                Task::Address(todo) => Some(todo),
+                Task::Path(_) => None,
+            })
+        };
+        let pending = todo().filter(|todo| todo.purpose == Purpose::Remove).map(|todo| anonymous(&todo.place));
         let stays = |place: &Place| installed.is_some() && kept_at.contains(&(place.interface, place.address));
         gone.extend(pending.filter(|place| !stays(place)).collect::<Vec<_>>());
-        let unfinished: BTreeSet<_> = managed
-            .todo
-            .iter()
+        let unfinished: BTreeSet<_> = todo()
             .filter(|todo| todo.purpose == Purpose::Install)
             .map(|todo| (todo.place.interface, todo.place.address))
             .collect();
         if let Some(managed) = self.managed.get_mut(&id) {
-            managed.todo.clear();
+            managed.todo.retain(Task::removes_path);
         }
         let Some(installed) = installed else {
             // What is new may have been left there by a predecessor.
             gone.extend(new);
             // Or they are those of the process that is waited for.
-            if !gone.is_empty() && self.managed.get(&id).is_some_and(|managed| !managed.run_by_another) {
-                self.queue(id, Purpose::Remove, gone);
+            if let Some(managed) = self.managed.get(&id).filter(|managed| !managed.run_by_another) {
+                let paths = gone_paths.into_iter().chain(managed.paths.removals()).collect();
+                self.queue_paths(id, paths);
+                if !gone.is_empty() {
+                    self.queue(id, Purpose::Remove, gone);
+                }
             }
             return;
         };
         self.keep_addresses_apart(id);
+        self.queue_paths(id, gone_paths);
         self.queue(id, Purpose::Remove, gone);
         let (unfinished, kept): (Vec<Place>, Vec<Place>) =
             kept.into_iter().partition(|place| unfinished.contains(&(place.interface, place.address)));
@@ -170,6 +187,8 @@ impl Driver {
         self.queue(id, Purpose::Install, unfinished);
         // The lease may be another one.
         self.queue(id, Purpose::Renew, kept);
+        let new_paths = self.managed.get(&id).map(|managed| managed.paths.installations()).unwrap_or_default();
+        self.queue_paths(id, new_paths);
         let Some(managed) = self.managed.get_mut(&id) else { return };
         managed.renews = true;
         managed.pass_began = sys::boottime_now();
@@ -178,12 +197,13 @@ impl Driver {
         let refresh = managed.config.announcements.refresh;
         self.chores.retain(|(_, chore)| match chore {
             Chore::RenewLease(of, _) | Chore::RefreshAnnouncements(of, _) => *of != id,
-            Chore::AnnounceAgain(of, _) => *of != id || !adds,
+            Chore::AnnounceAgain(of, _) | Chore::AnnounceOnceMore(of, _) => *of != id || !adds,
             Chore::AnnounceAfterRival(..)
             | Chore::Resend(_)
             | Chore::Start(_)
             | Chore::LinkUp(_)
             | Chore::Attach(_)
+            | Chore::CheckPaths
             | Chore::Rejoin(_) => true,
         });
         if let Some(period) = refresh.filter(|_| !adds) {

@@ -4,7 +4,7 @@
 //! Each takes a name of the network namespace's abstract unix sockets, which the kernel frees when the process ends, however
 //! it does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
@@ -16,7 +16,7 @@ use vrrp_core::{Event, Family, Instant, RouterId, Vrid};
 
 use super::Driver;
 use super::event::DriverEvent;
-use super::managed::Chore;
+use super::managed::{Chore, Managed};
 use crate::error::Error;
 use crate::{RouterConfig, VirtualMacs, sys};
 
@@ -25,7 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// That no other process runs a virtual router. Nobody is ever accepted; to be bound is all.
 #[derive(Debug)]
-pub(super) struct Reservation(#[expect(dead_code, reason = "held, not used")] UnixListener);
+pub(super) struct Reservation(UnixListener);
+
+impl Reservation {
+    /// The name that it holds.
+    fn name(&self) -> Option<String> {
+        let address = self.0.local_addr().ok()?;
+        Some(String::from_utf8_lossy(address.as_abstract_name()?).into_owned())
+    }
+}
 
 /// What became of a request for one.
 enum Request {
@@ -64,8 +72,10 @@ impl Driver {
 
 impl Driver {
     /// Removes what a process that died has left on this host and no virtual router of this driver has taken over: its
-    /// interfaces with virtual MAC addresses, and the settings of the interfaces below them. Those of virtual routers that
-    /// another process runs are let be. Returns their names.
+    /// interfaces with virtual MAC addresses, and the settings of the interfaces below them; routes, rules and static addresses.
+    /// Those of virtual routers that another process runs are let be, and as long as any other process of this crate runs,
+    /// all routes, rules and static addresses are. Returns the interfaces' names, and what else it was: `route 198.51.100.0/24
+    /// table 254`, `rule 1000`.
     ///
     /// To be called once all virtual routers are there: those that use such an interface again
     /// [adopt](crate::VirtualMacInterface::is_adopted) it.
@@ -77,9 +87,10 @@ impl Driver {
             Some(virtual_macs) => virtual_macs.clone(),
             None => VirtualMacs::open()?,
         };
+        let mut removed = if self.another_runs() { Vec::new() } else { self.remove_left_paths()? };
         let names: BTreeMap<_, _> = self.netlink.links()?.into_iter().map(|link| (link.index, link.name)).collect();
         let managed = &self.managed;
-        virtual_macs.remove_leftovers_if(|link| {
+        let made = virtual_macs.remove_leftovers_if(|link| {
             let parent = link.lower.and_then(|lower| names.get(&lower));
             let whose = link.mac.and_then(virtual_router_of);
             let (Some(parent), Some((vrid, family))) = (parent, whose) else { return false };
@@ -90,7 +101,23 @@ impl Driver {
             };
             let is_ours = managed.values().any(|managed| managed.reservation.is_some() && is_it(&managed.config));
             is_ours || matches!(request_name(&name(parent, vrid, family)), Request::Granted(_))
-        })
+        })?;
+        removed.extend(made);
+        Ok(removed)
+    }
+
+    /// Whether another process of this host may have routes and rules of its own on it.
+    fn another_runs(&self) -> bool {
+        let runs = |managed: &&Managed| managed.reservation.is_some();
+        let own = self.managed.values().filter(runs).map(|managed| {
+            let config = &managed.config;
+            name(&config.interface, config.vrid, config.family())
+        });
+        let statics = self.statics.reservation.as_ref().and_then(Reservation::name);
+        let own: BTreeSet<String> = own.chain(statics).collect();
+        let Ok(sockets) = std::fs::read_to_string("/proc/thread-self/net/unix") else { return true };
+        let names = sockets.lines().filter_map(|line| line.split_whitespace().last()?.strip_prefix('@'));
+        names.filter(|name| name.starts_with(NAMES)).any(|name| !own.contains(name))
     }
 }
 
@@ -117,8 +144,22 @@ fn request(config: &RouterConfig) -> Request {
 }
 
 fn name(interface: &str, vrid: Vrid, family: Family) -> String {
-    format!("vrrp-net/{interface}/{vrid}/{family:?}")
+    format!("{NAMES}{interface}/{vrid}/{family:?}")
 }
+
+/// Says to other processes that what stays whatever the roles are is not left over.
+pub(super) fn reserve_statics() -> Option<Reservation> {
+    (0..MOST_STATICS).find_map(|number| match request_name(&format!("{NAMES}statics/{number}")) {
+        Request::Granted(reservation) => Some(reservation),
+        Request::Taken(_) => None,
+    })?
+}
+
+/// What all names begin with.
+const NAMES: &str = "vrrp-net/";
+
+/// So many processes of a host may have them.
+const MOST_STATICS: u32 = 64;
 
 fn request_name(name: &str) -> Request {
     let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address));

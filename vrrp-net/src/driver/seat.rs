@@ -1,10 +1,11 @@
 //! Where a virtual router is on the host: its interfaces, its sockets and what they let in.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use vrrp_core::wire::TtlPolicy;
-use vrrp_core::{Family, RouterId};
+use vrrp_core::{Family, IfIndex, RouterId};
 
 use super::Driver;
 use super::managed::{Managed, Place, Seat};
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::filter::{Plausible, ReceiveFilter};
 use crate::interface::{Interface, family_number};
 use crate::sysctl::Setting;
-use crate::{AdvertSocket, RouterConfig, VirtualMacInterface, VirtualMacs};
+use crate::{RouterConfig, VirtualMacInterface, VirtualMacs};
 
 impl Driver {
     /// Opens what a virtual router needs on its interfaces.
@@ -81,14 +82,20 @@ impl Driver {
 
     /// Has a virtual router hear the group that its peers speak to.
     pub(super) fn join_group(&mut self, id: RouterId) -> Result<(), Error> {
-        let Some(managed) = self.managed.get(&id).filter(|managed| !managed.config.addressing.is_unicast()) else {
-            return Ok(());
-        };
-        let interface = self.interfaces.get(&managed.interface);
-        let socket = interface.and_then(|interface| interface.socket(managed.config.family()));
-        // Without an address there may be no group to join: it is joined with the address.
-        let has_address = self.router.params(id).is_some_and(|params| params.primary_address().is_some());
-        socket.map_or(Ok(()), AdvertSocket::join).or_else(|error| if has_address { Err(error) } else { Ok(()) })
+        let Some(managed) = self.managed.get(&id) else { return Ok(()) };
+        let family = managed.config.family();
+        let Some(group) = managed.config.addressing.group(family) else { return Ok(()) };
+        let Some(interface) = self.interfaces.get_mut(&managed.interface) else { return Ok(()) };
+        let joined = interface.socket(family).map(|socket| socket.join(group));
+        match joined {
+            Some(Ok(())) => drop(interface.groups.insert(group)),
+            // Without an address there may be no group to join: it is joined with the address.
+            Some(Err(error)) if self.router.params(id).is_some_and(|params| params.primary_address().is_some()) => {
+                return Err(error);
+            }
+            Some(Err(_)) | None => {}
+        }
+        Ok(())
     }
 
     /// Lets in what may be for the virtual routers that were added since the last turn.
@@ -103,6 +110,7 @@ impl Driver {
     /// Lets in what may be for the virtual routers of an interface, and nothing else.
     pub(super) fn set_up_sockets(&mut self, token: u64) -> Result<(), Error> {
         let Some(interface) = self.interfaces.get(&token) else { return Ok(()) };
+        let mut joined = BTreeSet::new();
         for family in [Family::V4, Family::V6] {
             let Some(socket) = interface.socket(family) else { continue };
             let ids = || {
@@ -111,9 +119,9 @@ impl Driver {
                 interface.routers.iter().filter(of_family)
             };
             let configs = || ids().filter_map(|id| self.managed.get(id)).map(|managed| &managed.config);
-            let multicast = configs().any(|config| !config.addressing.is_unicast());
+            let groups: BTreeSet<IpAddr> = configs().filter_map(|config| config.addressing.group(family)).collect();
             let own = ids().filter_map(|id| self.router.params(*id)?.primary_address());
-            let destinations: Vec<IpAddr> = own.chain(multicast.then_some(family.group())).collect();
+            let destinations: Vec<IpAddr> = own.chain(groups.iter().copied()).collect();
             let least_ttl = configs().map(|config| match config.addressing.ttl() {
                 TtlPolicy::Strict => vrrp_core::wire::TTL,
                 TtlPolicy::Routed { min, .. } => min,
@@ -121,17 +129,22 @@ impl Driver {
             let plausible = Plausible::new(configs().map(|config| config.vrid), destinations);
             let least_ttl = least_ttl.min().unwrap_or(vrrp_core::wire::TTL);
             socket.set_filter(&ReceiveFilter::from(plausible.with_least_ttl(least_ttl)))?;
-            if multicast {
-                // Without an address there may be no group to join, as where IPv6 is disabled; it is joined with the address.
-                let has_address =
-                    ids().any(|id| self.router.params(*id).is_some_and(|it| it.primary_address().is_some()));
-                match socket.join() {
-                    Err(error) if has_address => return Err(error),
-                    Ok(()) | Err(_) => {}
-                }
-            } else {
-                socket.leave()?;
+            // One that was handed in may have joined the usual group.
+            let before = interface.groups.iter().copied().filter(|group| Family::of(*group) == family);
+            before
+                .chain([family.group()])
+                .filter(|group| !groups.contains(group))
+                .try_for_each(|it| socket.leave(it))?;
+            // Without an address there may be no group to join, as where IPv6 is disabled; it is joined with the address.
+            let has_address = ids().any(|id| self.router.params(*id).is_some_and(|it| it.primary_address().is_some()));
+            match groups.iter().try_for_each(|group| socket.join(*group)) {
+                Err(error) if has_address => return Err(error),
+                Ok(()) | Err(_) => {}
             }
+            joined.extend(groups);
+        }
+        if let Some(interface) = self.interfaces.get_mut(&token) {
+            interface.groups = joined;
         }
         self.watch_addresses(token)
     }
@@ -140,16 +153,22 @@ impl Driver {
     pub(super) fn keep_addresses_apart(&mut self, id: RouterId) {
         let Some(managed) = self.managed.get(&id) else { return };
         let shares = |place: &&Place| place.address.family() == Family::V4 && place.address.prefix_len() < 32;
-        let tokens: std::collections::BTreeSet<u64> =
-            managed.places.iter().filter(shares).map(|place| place.interface).collect();
-        for index in tokens.into_iter().filter_map(|token| self.interfaces.get(&token)?.index()) {
-            if !self.kept_apart.insert(index) {
-                continue;
+        let tokens: BTreeSet<u64> = managed.places.iter().filter(shares).map(|place| place.interface).collect();
+        for token in tokens {
+            if let Some(index) = self.interfaces.get(&token).and_then(Interface::index) {
+                self.keep_apart_on(index);
             }
-            let held = self.settings.hold(&mut self.netlink, index, Setting::PromoteSecondaries, 1);
-            if let Err(error) = held {
-                self.events.push(super::DriverEvent::SettingRefused { error });
-            }
+        }
+    }
+
+    /// The same on one interface.
+    pub(super) fn keep_apart_on(&mut self, index: IfIndex) {
+        if !self.kept_apart.insert(index) {
+            return;
+        }
+        let held = self.settings.hold(&mut self.netlink, index, Setting::PromoteSecondaries, 1);
+        if let Err(error) = held {
+            self.events.push(super::DriverEvent::SettingRefused { error });
         }
     }
 

@@ -8,7 +8,9 @@ use vrrp_core::{Counters, Discards, Faults, Instant, Interval, Phase, Preempt, R
 
 use super::Driver;
 use super::managed::{Managed, Place};
+use super::paths::Paths;
 use crate::interface::Interface;
+use crate::netlink::Path;
 
 /// What a driver is doing at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct DriverStatus {
     pub discards: Vec<(String, u64)>,
     /// Whether a guardian looks after them.
     pub guarded: bool,
+    /// What is on the host whatever the roles are: addresses, routes, rules.
+    pub statics: Vec<PathStatus>,
 }
 
 /// What one virtual router is doing at one moment (RFC 8347 §2: `vrrp-instance`). Times are spans until now.
@@ -85,10 +89,25 @@ pub struct RouterStatus {
     pub worst_lateness: Duration,
     /// The addresses (`virtual-ipv4-addresses`, `virtual-ipv6-addresses`).
     pub addresses: Vec<AddressStatus>,
-    /// Whether they are all on this host, and nothing is left to be done about them.
+    /// The routes that come and go with them.
+    pub routes: Vec<PathStatus>,
+    /// The rules that come and go with them.
+    pub rules: Vec<PathStatus>,
+    /// Whether the addresses are all on this host, and nothing is left to be done about them.
     pub installed: bool,
     /// What happened, in numbers.
     pub counters: RouterCounters,
+}
+
+/// A route, a rule or a static address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct PathStatus {
+    /// What it is, as ip-route(8) or ip-rule(8) write it, with what it is in front: `route 198.51.100.0/24 via 192.0.2.254`.
+    pub path: String,
+    /// Whether it is there, as far as this driver knows.
+    pub installed: bool,
 }
 
 /// One address of a virtual router.
@@ -216,6 +235,7 @@ impl Driver {
             routers: self.router.ids().filter_map(|id| self.router_status(id)).collect(),
             discards: named(self.router.discards()),
             guarded: self.has_guardian(),
+            statics: path_status(&self.statics.paths, |_| true),
         }
     }
 
@@ -282,6 +302,8 @@ impl Driver {
             became_active: past.became_active.map(|cause| cause.to_string()),
             worst_lateness: past.worst_lateness,
             addresses: addresses.collect(),
+            routes: path_status(&managed.paths, |path| matches!(path, Path::Route(_))),
+            rules: path_status(&managed.paths, |path| matches!(path, Path::Rule(_))),
             installed: managed.installed.is_some() && managed.todo.is_empty(),
             counters: self.router.counters(id).map(RouterCounters::from).unwrap_or_default(),
         })
@@ -299,6 +321,11 @@ impl Driver {
             lease: known.and_then(|known| known.lifetime).map(|seconds| Duration::from_secs(seconds.into())),
         }
     }
+}
+
+fn path_status(paths: &Paths, which: impl Fn(&Path) -> bool) -> Vec<PathStatus> {
+    let wanted = paths.items.iter().filter(|item| which(&item.path));
+    wanted.map(|item| PathStatus { path: item.path.to_string(), installed: item.is_there }).collect()
 }
 
 fn phase_word(phase: Phase) -> Option<&'static str> {

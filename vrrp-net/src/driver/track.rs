@@ -29,7 +29,7 @@ impl Driver {
     pub(super) fn unfollow(&mut self) {
         let followed = self.view.follows_routes();
         self.view.follow_only(self.managed.values().flat_map(|managed| &managed.config.tracking));
-        if followed && !self.view.follows_routes() {
+        if followed && !self.view.follows_routes() && !self.watches_routes {
             // What still comes is passed over.
             let _ = self.monitor.ignore_routes();
         }

@@ -9,7 +9,7 @@ use vrrp_core::{Claim, IfIndex, Instant, Phase, RouterId, State, Version, Virtua
 
 use super::child::RECORD;
 use crate::error::Error;
-use crate::netlink::{self, AddressChange};
+use crate::netlink::{self, AddressChange, PathRequest};
 
 /// Room for the longest advertisement there is, and the 28 octets that it has more if it is signed.
 const ADVERT: usize = Repr::MAX_LEN + 28;
@@ -38,6 +38,12 @@ impl Removal {
     /// If it is not there, the kernel does nothing: add those that are still to be installed, too.
     pub fn address(&mut self, interface: IfIndex, address: VirtualAddr) {
         AddressChange::Remove { interface, address }.encode(0, 0, &mut self.requests);
+        self.count += 1;
+    }
+
+    /// This route or rule.
+    pub(crate) fn path(&mut self, request: &PathRequest) {
+        request.encode_removal(0, 0, &mut self.requests);
         self.count += 1;
     }
 

@@ -10,6 +10,7 @@ use vrrp_core::{Family, IfIndex, VirtualAddr};
 
 use super::address_parts::{Broadcast, Label, Preferred, Scope};
 use super::attribute::{Attributes, Message, Writer, u32_at};
+use super::path::{HostChange, Outcome};
 use super::{Answer, Netlink};
 use crate::error::Error;
 use crate::sys;
@@ -205,8 +206,19 @@ impl Netlink {
     /// [`Error::Io`] if nothing could be sent. Inside: [`Error::Refused`], [`Error::UnknownInterface`],
     /// [`Error::MissingCapability`], [`Error::Unanswered`], [`Error::BadAddress`].
     pub fn change_addresses(&mut self, changes: &[AddressChange]) -> Result<Vec<Result<(), Error>>, Error> {
-        let valid: Vec<&AddressChange> = changes.iter().filter(|change| change.check().is_ok()).collect();
-        let encode = |change: &&AddressChange, sequence, out: &mut Vec<u8>| change.encode(NLM_F_ACK, sequence, out);
+        let changes: Vec<HostChange> = changes.iter().copied().map(HostChange::Address).collect();
+        let results = self.change_host(&changes)?;
+        Ok(results.into_iter().map(|result| result.map(drop)).collect())
+    }
+
+    /// As [`change_addresses`](Self::change_addresses), with changes of any kind in one send.
+    pub(crate) fn change_host(&mut self, changes: &[HostChange]) -> Result<Vec<Result<Outcome, Error>>, Error> {
+        let valid: Vec<&HostChange> = changes.iter().filter(|change| change.check().is_ok()).collect();
+        let encode = |change: &&HostChange, sequence, out: &mut Vec<u8>| match change {
+            HostChange::Address(change) => change.encode(NLM_F_ACK, sequence, out),
+            HostChange::Add(request) => request.encode_addition(NLM_F_ACK, sequence, out),
+            HostChange::Remove(request) => request.encode_removal(NLM_F_ACK, sequence, out),
+        };
         let mut answers = self.batch(&valid, encode)?;
         for (answer, change) in answers.iter_mut().zip(&valid) {
             if *answer == Answer::Lost {
@@ -215,9 +227,14 @@ impl Netlink {
         }
         let mut names = BTreeMap::new();
         let mut answers = answers.into_iter();
-        let mut result = |change: &AddressChange| {
+        let mut result = |change: &HostChange| {
             change.check()?;
-            change.result(answers.next().unwrap_or(Answer::Lost), self, &mut names)
+            let answer = answers.next().unwrap_or(Answer::Lost);
+            match change {
+                HostChange::Address(change) => change.result(answer, self, &mut names).map(|()| Outcome::Done),
+                HostChange::Add(request) => request.result(true, answer),
+                HostChange::Remove(request) => request.result(false, answer),
+            }
         };
         Ok(changes.iter().map(&mut result).collect())
     }
@@ -364,8 +381,18 @@ impl AddressChange {
     }
 }
 
+impl HostChange {
+    fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Address(change) => change.check(),
+            // Checked when they were given.
+            Self::Add(_) | Self::Remove(_) => Ok(()),
+        }
+    }
+}
+
 impl AddressRequest {
-    fn encode(&self, flags: u16, sequence: u32, out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, flags: u16, sequence: u32, out: &mut Vec<u8>) {
         let address = self.address.address();
         let mut address_flags = 0;
         if self.address.family() == Family::V6 {

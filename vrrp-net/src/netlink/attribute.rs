@@ -126,6 +126,11 @@ impl<'a> Writer<'a> {
         writer
     }
 
+    /// Append attributes to what is no request by itself, such as one way of a route.
+    pub(crate) fn append(out: &'a mut Vec<u8>) -> Self {
+        Self { out, start: 0 }
+    }
+
     /// Append an attribute.
     pub(crate) fn attribute(&mut self, kind: u16, value: &[u8]) {
         let length = u16::try_from(ATTRIBUTE_HEADER + value.len()).unwrap_or(u16::MAX);

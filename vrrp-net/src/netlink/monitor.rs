@@ -9,9 +9,10 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use vrrp_core::IfIndex;
 
 use super::address::{InterfaceAddress, RTM_DELADDR, RTM_NEWADDR};
-use super::attribute::{Message, Messages};
+use super::attribute::{Attributes, Message, Messages};
 use super::link::{self, Link, RTM_DELLINK, RTM_NEWLINK};
 use super::route::{RTM_DELROUTE, RTM_NEWROUTE, Route};
+use super::rule::{FRA_PRIORITY, FRA_PROTOCOL, RTM_DELRULE};
 use super::{BUFFER, receive_from_kernel};
 use crate::error::Error;
 use crate::sys;
@@ -20,6 +21,8 @@ use crate::sys;
 const GROUPS: [u32; 3] = [1, 5, 9];
 /// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV6_ROUTE`.
 const ROUTE_GROUPS: [u32; 2] = [7, 11];
+/// `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_RULE`.
+const RULE_GROUPS: [u32; 2] = [8, 19];
 /// Octets of unread messages that are kept: about a thousand changes.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
 
@@ -65,6 +68,13 @@ pub enum Change {
     /// A route was deleted: this is how it was. The kernel does not tell of each IPv4 route that goes with its interface
     /// or its source address.
     RouteRemoved(Route),
+    /// A rule of the routing policy was deleted.
+    RuleRemoved {
+        /// Its place among the others.
+        priority: u32,
+        /// Who had set it (`RTPROT_*`).
+        protocol: u8,
+    },
     /// Changes were lost, because they came faster than they were read: list links, addresses and routes anew.
     Overrun,
 }
@@ -113,6 +123,15 @@ impl Monitor {
     pub fn ignore_routes(&mut self) -> Result<(), Error> {
         let left = ROUTE_GROUPS.into_iter().try_for_each(|group| self.socket.drop_membership(group));
         left.map_err(|error| Error::io("leave the netlink groups of routes", error))
+    }
+
+    /// Tell of rules that are deleted too, from now on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn watch_rules(&mut self) -> Result<(), Error> {
+        let subscribed = RULE_GROUPS.into_iter().try_for_each(|group| self.socket.add_membership(group));
+        subscribed.map_err(|error| Error::io(SUBSCRIBE, error))
     }
 
     /// Keep this many octets of unread messages, instead of a mebibyte; the kernel has its own minimum.
@@ -175,6 +194,14 @@ impl Change {
                 Route::parse(message).map(|route| Self::Route { route, replaces: message.flags & NLM_F_REPLACE != 0 })
             }
             RTM_DELROUTE => Route::parse(message).map(Self::RouteRemoved),
+            RTM_DELRULE => {
+                // Behind struct fib_rule_hdr.
+                let attributes = Attributes(message.payload.get(12..)?);
+                let find = |kind| attributes.into_iter().find(|attribute| attribute.kind == kind);
+                let priority = find(FRA_PRIORITY).and_then(|it| it.u32()).unwrap_or(0);
+                let protocol = find(FRA_PROTOCOL).and_then(|it| it.u8()).unwrap_or(0);
+                Some(Self::RuleRemoved { priority, protocol })
+            }
             _ => None,
         }
     }

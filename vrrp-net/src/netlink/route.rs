@@ -9,6 +9,7 @@ use vrrp_core::IfIndex;
 
 use super::Netlink;
 use super::attribute::{Attribute, Attributes, Message, u16_at, u32_at};
+use crate::driver::PATH_MARK;
 use crate::error::Error;
 
 /// A route as the kernel has it. Those to a host's own addresses are not here.
@@ -122,7 +123,10 @@ impl Route {
         };
         let kind = *payload.get(7)?;
         let flags = u32_at(payload, 8)?;
-        if matches!(kind, RTN_LOCAL | RTN_BROADCAST | RTN_ANYCAST | RTN_MULTICAST) || flags & RTM_F_CLONED != 0 {
+        // One of this crate is wanted as any other.
+        let own = kind == RTN_LOCAL && payload.get(5) == Some(&PATH_MARK);
+        let is_address = matches!(kind, RTN_LOCAL | RTN_BROADCAST | RTN_ANYCAST | RTN_MULTICAST) && !own;
+        if is_address || flags & RTM_F_CLONED != 0 {
             return None;
         }
         let mut route = Self {

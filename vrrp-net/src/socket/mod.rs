@@ -181,49 +181,51 @@ impl AdvertSocket {
         self.interface
     }
 
-    /// Hears the family's group from now on. Does nothing if it does already.
+    /// Hears a multicast group from now on, [`Family::group`] for one. Does nothing if it does already.
     ///
     /// Over IPv6 the kernel gives what is sent to the group to every raw socket, once any program has joined it on this
     /// interface (`raw_v6_match`, net/ipv6/raw.c). A [`Plausible`](filter::Plausible) filter without the group keeps it
     /// from a socket that has not joined; without a filter the protocol drops and counts it.
     ///
     /// # Errors
-    /// [`Error::Io`], if the interface is gone, or IPv6 is turned off on it.
-    pub fn join(&self) -> Result<(), Error> {
-        let result = match self.family {
-            Family::V4 => v4::join(&self.socket, self.interface),
-            Family::V6 => v6::join(&self.socket, self.interface),
+    /// [`Error::Io`], if the group is of the other family, the interface is gone, or IPv6 is turned off on it.
+    pub fn join(&self, group: IpAddr) -> Result<(), Error> {
+        let result = match (self.family, group) {
+            (Family::V4, IpAddr::V4(group)) => v4::join(&self.socket, group, self.interface),
+            (Family::V6, IpAddr::V6(group)) => v6::join(&self.socket, group, self.interface),
+            (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => Err(io::ErrorKind::Unsupported.into()),
         };
         result.or_else(|error| match error.raw_os_error() {
             Some(sys::EADDRINUSE) => Ok(()),
-            _ => Err(Error::io(format!("join {} on interface {}", self.family.group(), self.interface), error)),
+            _ => Err(Error::io(format!("join {group} on interface {}", self.interface), error)),
         })
     }
 
-    /// Hears the family's group no more. Does nothing if it does not.
+    /// Hears a group no more. Does nothing if it does not.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn leave(&self) -> Result<(), Error> {
-        let result = match self.family {
-            Family::V4 => v4::leave(&self.socket, self.interface),
-            Family::V6 => v6::leave(&self.socket, self.interface),
+    pub fn leave(&self, group: IpAddr) -> Result<(), Error> {
+        let result = match (self.family, group) {
+            (Family::V4, IpAddr::V4(group)) => v4::leave(&self.socket, group, self.interface),
+            (Family::V6, IpAddr::V6(group)) => v6::leave(&self.socket, group, self.interface),
+            (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => Ok(()),
         };
         result.or_else(|error| match error.raw_os_error() {
             // Never joined, or the interface is gone and its groups with it.
             Some(sys::EADDRNOTAVAIL | sys::ENODEV) => Ok(()),
-            _ => Err(Error::io(format!("leave {} on interface {}", self.family.group(), self.interface), error)),
+            _ => Err(Error::io(format!("leave {group} on interface {}", self.interface), error)),
         })
     }
 
-    /// Leaves the group and joins it again, so that a switch which has forgotten that it is listened to here learns it anew.
+    /// Leaves a group and joins it again, so that a switch which has forgotten that it is listened to here learns it anew.
     /// For some microseconds nothing is heard. IGMPv3 and MLDv2 tell the switch of the end of it only: that it is joined.
     ///
     /// # Errors
     /// As [`join`](Self::join): it is not joined then.
-    pub fn rejoin(&self) -> Result<(), Error> {
-        self.leave()?;
-        self.join()
+    pub fn rejoin(&self, group: IpAddr) -> Result<(), Error> {
+        self.leave(group)?;
+        self.join(group)
     }
 
     /// Lets other datagrams through from now on; there is no moment without a filter. What has arrived already stays.

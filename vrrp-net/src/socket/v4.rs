@@ -1,22 +1,16 @@
 //! What is particular to VRRP over IPv4: the socket gives and takes whole datagrams, header included.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use etherparse::{IpNumber, Ipv4Header};
 use socket2::{InterfaceIndexOrAddress, Socket};
+use vrrp_core::IfIndex;
 use vrrp_core::wire::PROTOCOL;
-use vrrp_core::{Family, IfIndex};
 
 use super::{Failure, NETWORK_CONTROL, first_failure};
 
 pub(super) const HEADER_LEN: usize = Ipv4Header::MIN_LEN;
-
-/// The group that IPv4 advertisements go to.
-const GROUP: Ipv4Addr = match Family::V4.group() {
-    IpAddr::V4(group) => group,
-    IpAddr::V6(_) => panic!("the IPv4 group is an IPv4 address"),
-};
 
 pub(super) fn set_options(socket: &Socket) -> Result<(), Failure> {
     first_failure([
@@ -28,12 +22,12 @@ pub(super) fn set_options(socket: &Socket) -> Result<(), Failure> {
     ])
 }
 
-pub(super) fn join(socket: &Socket, interface: IfIndex) -> io::Result<()> {
-    socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(interface.get()))
+pub(super) fn join(socket: &Socket, group: Ipv4Addr, interface: IfIndex) -> io::Result<()> {
+    socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface.get()))
 }
 
-pub(super) fn leave(socket: &Socket, interface: IfIndex) -> io::Result<()> {
-    socket.leave_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(interface.get()))
+pub(super) fn leave(socket: &Socket, group: Ipv4Addr, interface: IfIndex) -> io::Result<()> {
+    socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface.get()))
 }
 
 /// The header of an advertisement with a payload of `length` octets, if that fits. Identification and checksum are left

@@ -1,21 +1,15 @@
 //! What is particular to VRRP over IPv6: the socket gives and takes payloads, and the header's fields beside them.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 
 use socket2::Socket;
+use vrrp_core::IfIndex;
 use vrrp_core::wire::TTL;
-use vrrp_core::{Family, IfIndex};
 
 use super::{Failure, NETWORK_CONTROL, first_failure};
 use crate::sys;
-
-/// The group that IPv6 advertisements go to.
-const GROUP: Ipv6Addr = match Family::V6.group() {
-    IpAddr::V6(group) => group,
-    IpAddr::V4(_) => panic!("the IPv6 group is an IPv6 address"),
-};
 
 pub(super) fn set_options(socket: &Socket) -> Result<(), Failure> {
     // With a virtual MAC the source is the parent interface's address. Without this, the kernel refuses that one.
@@ -33,10 +27,10 @@ pub(super) fn set_options(socket: &Socket) -> Result<(), Failure> {
     ])
 }
 
-pub(super) fn join(socket: &Socket, interface: IfIndex) -> io::Result<()> {
-    socket.join_multicast_v6(&GROUP, interface.get())
+pub(super) fn join(socket: &Socket, group: Ipv6Addr, interface: IfIndex) -> io::Result<()> {
+    socket.join_multicast_v6(&group, interface.get())
 }
 
-pub(super) fn leave(socket: &Socket, interface: IfIndex) -> io::Result<()> {
-    socket.leave_multicast_v6(&GROUP, interface.get())
+pub(super) fn leave(socket: &Socket, group: Ipv6Addr, interface: IfIndex) -> io::Result<()> {
+    socket.leave_multicast_v6(&group, interface.get())
 }

@@ -126,7 +126,7 @@ impl Agent {
     }
 }
 
-/// The same with a driver whose events are awaited, for `add` and `stop` alone.
+/// The same with a driver whose events are awaited, for `add`, `able no` and `stop` alone.
 #[cfg(feature = "tokio")]
 fn run_in_tokio(driver: Driver) {
     let (tell, commands) = std::sync::mpsc::channel();
@@ -144,6 +144,10 @@ fn run_in_tokio(driver: Driver) {
             }
             match commands.try_recv().as_deref() {
                 Ok("stop") | Err(TryRecvError::Disconnected) => break,
+                Ok("able no") => {
+                    let id = driver.driver().router().ids().next().expect("a virtual router");
+                    driver.driver().set_able(id, false).unwrap();
+                }
                 Ok(command) => {
                     let words = command.strip_prefix("add ").expect("an add");
                     driver.driver().add(config(words.split_whitespace())).unwrap();
@@ -151,7 +155,7 @@ fn run_in_tokio(driver: Driver) {
                 Err(TryRecvError::Empty) => {}
             }
         }
-        driver.into_inner().shutdown().unwrap().iter().for_each(|event| println!("{event}"));
+        driver.shutdown().unwrap().iter().for_each(|event| println!("{event}"));
     });
 }
 
@@ -266,6 +270,14 @@ fn obey(thread: &DriverThread, routers: &mut Vec<RouterId>, claim: Option<(Route
             }
         }
         "clean-up" => println!("removed: {:?}", thread.with(|driver| driver.remove_leftovers()).unwrap().unwrap()),
+        "remove-second" => {
+            let second = routers.get(1).copied().unwrap();
+            thread.with(move |driver| driver.remove(second)).unwrap().unwrap();
+        }
+        "statics" => {
+            let statics = super::paths::statics(words);
+            thread.with(move |driver| driver.set_statics(statics)).unwrap().unwrap();
+        }
         "remove" => thread.with(move |driver| driver.remove(first.unwrap())).unwrap().unwrap(),
         "group" => {
             let members = routers.clone();
@@ -313,9 +325,10 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut label, mut scope, mut lease, mut source) = (None, None, Lease::Auto, None);
     let (mut accept, mut link_delay) = (true, Duration::ZERO);
     let mut elsewhere: Vec<Address> = Vec::new();
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
     #[cfg(feature = "auth-hmac")]
     let mut keys = None;
-    let mut yield_when = Yield::Auto;
+    let (mut yield_when, mut group) = (Yield::Auto, None);
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -326,6 +339,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(("excluded", number)) => excluded = number.parse().unwrap(),
             Some(("gate", millis)) => gate = Some(Duration::from_millis(millis.parse().unwrap())),
             Some(("peer", address)) => peers.push(address.parse().unwrap()),
+            Some(("group", address)) => group = Some(address.parse().unwrap()),
             Some(("mac", "virtual")) => virtual_mac = true,
             Some(("label", name)) => label = Some(name.parse::<Label>().unwrap()),
             Some(("scope", number)) => scope = Some(Scope::Other(number.parse().unwrap())),
@@ -338,6 +352,8 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
             Some(("lease", "off")) => lease = Lease::Off,
             Some(("lease", seconds)) => lease = Lease::Fixed(seconds.parse().unwrap()),
             Some(("source", address)) => source = Some(address.parse().unwrap()),
+            Some(("route", text)) => routes.push(super::paths::route(text)),
+            Some(("rule", text)) => rules.push(super::paths::rule(text)),
             Some(("track", name)) => {
                 let impact = Impact::Weight(-60);
                 tracking.push(Source::Interface(TrackedInterface { name: name.to_owned(), impact, inverted: false }));
@@ -369,8 +385,11 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         config.with_address(scope.map_or(address.clone(), |scope| address.clone().with_scope(scope)))
     });
     let config = elsewhere.into_iter().fold(config, RouterConfig::with_address);
+    let config = routes.into_iter().fold(config, RouterConfig::with_route);
+    let config = rules.into_iter().fold(config, RouterConfig::with_rule);
     let config = source.map_or(config.clone(), |source| config.clone().with_source(source));
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
+    let config = group.map_or(config.clone(), |group| config.clone().with_addressing(Addressing::multicast_to(group)));
     let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };
     let config = match version {
         Some(version) => config.with_version(version),

@@ -9,6 +9,7 @@ mod interfaces;
 mod leftovers;
 mod neighbors;
 mod network;
+mod paths;
 mod privileges;
 mod promotion;
 mod reconfigure;

@@ -228,6 +228,29 @@ fn an_18_an_interface_that_comes_back_is_announced_on() {
 }
 
 #[test]
+fn hosts_that_the_first_announcements_did_not_reach_hear_the_next_soon() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    b.tell("add 192.0.2.100 interval=50");
+    b.expect("Backup -> Active");
+    a.tell("add 192.0.2.100 interval=50");
+    a.expect("Initialize -> Backup");
+    asks(&net.client, "192.0.2.100");
+    assert_eq!(net.client.neighbor(VIP).unwrap(), Some(net.b0.mac()));
+    // A switch that forwards nothing of a port for a moment, and a takeover in that moment.
+    net.a0.mute().unwrap();
+    b.stop();
+    a.expect("Backup -> Active");
+    net.a0.heal().unwrap();
+    assert_eq!(net.client.neighbor(VIP).unwrap(), Some(net.b0.mac()), "it has heard nothing");
+    let healed = std::time::Instant::now();
+    assert!(eventually(|| net.client.neighbor(VIP).unwrap() == Some(net.a0.mac())));
+    // The second round is after 5 s.
+    assert!(healed.elapsed() < std::time::Duration::from_millis(4500), "{:?}", healed.elapsed());
+    a.stop();
+}
+
+#[test]
 fn an_19_an_22_solicitations_and_unsolicited_advertisements_agree_on_the_mac() {
     let Some(net) = Pair::new() else { return };
     let mut a = Agent::start(&net.a);

@@ -147,3 +147,51 @@ fn a_tracked_interface_that_goes_down_costs_the_role() {
     a.stop();
     b.stop();
 }
+
+#[test]
+fn one_vrid_twice_on_a_link_is_kept_apart_by_groups_of_their_own() {
+    let Some(net) = Pair::new() else { return };
+    let capture = net.lan.capture().unwrap();
+    let mut other = Agent::start(&net.client);
+    other.tell("add 192.0.2.200 interval=10 priority=200");
+    other.expect("Backup -> Active");
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    // Both share their sockets with a virtual router of the usual group, which comes and goes.
+    a.tell("add 192.0.2.100 interval=10 priority=150 group=224.0.100.19");
+    a.expect("Backup -> Active");
+    b.tell("add 192.0.2.100 interval=10 group=224.0.100.19");
+    b.tell("add 192.0.2.101 vrid=52 interval=10");
+    b.expect("Initialize -> Backup");
+    assert!(b.says("-> Active", 1), "{:#?}", b.lines());
+    a.stop();
+    assert!(b.says("Backup -> Active", 2), "{:#?}", b.lines());
+    assert!(net.b.has_address(VIP).unwrap());
+    // Over IPv6 as well.
+    b.tell("add fe80::5e:100 interval=10 group=ff02::1234");
+    assert!(b.says("Backup -> Active", 3), "{:#?}", b.lines());
+    b.stop();
+    assert!(!other.lines().iter().any(|line| line.contains("Active ->")), "{:#?}", other.lines());
+    other.stop();
+    let frames = capture.frames();
+    let to = |mac: [u8; 6], address: &[u8], at: usize| {
+        frames.iter().any(|it| it.bytes[..6] == mac && it.bytes.get(at..at + address.len()) == Some(address))
+    };
+    assert!(to([1, 0, 0x5e, 0, 0x64, 0x13], &[224, 0, 100, 19], 30), "the MAC address of the group");
+    assert!(to([0x33, 0x33, 0, 0, 0x12, 0x34], &[0xff, 2, 0, 0], 38));
+}
+
+#[test]
+fn a_virtual_router_that_changes_its_group_is_heard_in_the_new_one() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    a.tell("add 192.0.2.100 interval=10 priority=150");
+    a.expect("Backup -> Active");
+    b.tell("add 192.0.2.100 interval=10");
+    b.expect("Initialize -> Backup");
+    b.tell("reconfigure 192.0.2.100 interval=10 group=224.0.100.19");
+    b.expect("Backup -> Active: no Active was heard");
+    a.tell("reconfigure 192.0.2.100 interval=10 priority=150 group=224.0.100.19");
+    b.expect("Active -> Backup");
+    a.stop();
+    b.stop();
+}

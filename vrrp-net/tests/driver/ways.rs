@@ -20,6 +20,19 @@ fn a_driver_runs_in_a_tokio_runtime() {
     assert!(!net.a.has_address(VIP).unwrap());
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn what_comes_of_a_call_is_told_at_once_and_not_with_the_next_timer() {
+    let Some(net) = Pair::new() else { return };
+    let mut a = Agent::start_in_tokio(&net.a);
+    // Its first timer is two minutes away.
+    a.tell("add 192.0.2.100 interval=4095");
+    a.expect("Initialize -> Backup");
+    a.tell("able no");
+    a.expect("Backup -> Initialize: the application cannot serve");
+    a.stop();
+}
+
 #[test]
 fn a_driver_runs_with_a_real_time_priority_or_says_what_it_needs() {
     let Some(net) = Pair::new() else { return };

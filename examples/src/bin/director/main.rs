@@ -6,33 +6,22 @@ mod settings;
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::Parser;
-use examples::service::pipe_of;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use examples::daemon;
+use examples::daemon::config::{Config, DirectorConfig, Router};
 use tracing_subscriber::filter::LevelFilter;
-use vrrp_ipvs::Ipvs;
-use vrrp_ipvs::director::{Director, DirectorEvent};
-use vrrp_net::vrrp_core::RouterId;
-use vrrp_net::{Driver, DriverEvent, Guardian};
 
 use self::real_server::Interface;
 use self::settings::{File, Settings};
 
-/// How long a hand-over is waited for; the virtual router ends its own sooner.
-const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
-
 /// Balances virtual servers over real ones with the kernel's IPVS, on the one of two hosts that has the virtual address.
 ///
 /// Runs in the foreground. SIGTERM hands the address over to the other host, without a gap, removes the virtual servers
-/// and ends; SIGINT and SIGHUP do so at once. Needs CAP_NET_RAW, CAP_NET_ADMIN and the module ip_vs.
+/// and ends; SIGINT does so at once. SIGHUP reads the file again: what stays in it goes on, connections and checks too.
+/// Needs CAP_NET_RAW, CAP_NET_ADMIN and the module ip_vs.
 #[derive(Parser)]
 #[command(name = "director")]
 struct Arguments {
@@ -60,7 +49,7 @@ fn main() -> ExitCode {
     let subscriber = tracing_subscriber::fmt().with_max_level(arguments.log).with_writer(std::io::stderr);
     subscriber.with_ansi(colours).with_target(false).init();
     let result = match &arguments.config {
-        Some(path) => direct(path),
+        Some(path) => config(path).and_then(|first| daemon::run(first, Some(Box::new(|| config(path))))),
         None => real_server::prepare(&arguments.interface, &arguments.real_server),
     };
     match result {
@@ -72,104 +61,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The virtual router and the director behind it.
-struct Pair {
-    driver: Driver,
-    router: RouterId,
-    director: Director,
-    settings: Settings,
-}
-
-fn direct(path: &Path) -> anyhow::Result<()> {
-    let settings = File::read(path)?;
-    // SIGHUP too: the end of its terminal is no reason to leave an address behind.
-    let (leave, stop) = (pipe_of(&[SIGTERM])?, pipe_of(&[SIGINT, SIGHUP])?);
-    let mut driver = Driver::new()?;
-    // Before there is much else: the guardian begins as a copy of this process.
-    driver.set_guardian(Guardian::spawn()?)?;
-    let mut director = Director::new(Ipvs::open()?, settings.director.clone())?;
-    // The table first, then the address.
-    director.process()?.iter().for_each(log_director);
-    let router = driver.add(settings.router.clone()).context("the virtual router")?;
-    driver.remove_leftovers()?;
-    let mut pair = Pair { driver, router, director, settings };
-    pair.track()?;
-
-    let mut leaving: Option<Instant> = None;
-    while !leaving.is_some_and(|until| pair.driver.is_idle() || Instant::now() >= until) {
-        pair.turn()?;
-        let watched = [pair.driver.as_fd(), pair.director.as_fd(), stop.as_fd(), leave.as_fd()];
-        let mut ready = watched.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        // Once it is told to leave, there is nothing more to hear from that pipe.
-        let number = if leaving.is_some() { 3 } else { 4 };
-        let patience =
-            leaving.and_then(|until| Timespec::try_from(until.saturating_duration_since(Instant::now())).ok());
-        match poll(&mut ready[..number], patience.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error).context("cannot wait for events"),
-        }
-        if !ready[2].revents().is_empty() {
-            break;
-        }
-        if leaving.is_none() && !ready[3].revents().is_empty() {
-            tracing::info!("told to leave: handing over");
-            pair.driver.hand_over_all()?;
-            leaving = Some(Instant::now() + HAND_OVER_WITHIN);
-        }
-    }
-    // The address goes before what is behind it.
-    pair.driver.shutdown()?.iter().for_each(log_router);
-    pair.director.shutdown()?.iter().for_each(log_director);
-    Ok(())
-}
-
-impl Pair {
-    /// Lets both do what is due, and tells each what it must know of the other.
-    fn turn(&mut self) -> anyhow::Result<()> {
-        for event in self.driver.process()? {
-            log_router(&event);
-            match event {
-                DriverEvent::Transition { transition, .. } => self.director.set_role(transition.to)?,
-                DriverEvent::GuardianLost => {
-                    self.driver.set_guardian(Guardian::spawn().context("cannot replace the guardian")?)?;
-                }
-                _ => {}
-            }
-        }
-        let events = self.director.process()?;
-        events.iter().for_each(log_director);
-        let is_quorum =
-            |event: &DirectorEvent| matches!(event, DirectorEvent::QuorumUp { .. } | DirectorEvent::QuorumDown { .. });
-        if events.iter().any(is_quorum) {
-            self.track()?;
-        }
-        Ok(())
-    }
-
-    /// A director that has lost a quorum stands behind one that has it.
-    fn track(&mut self) -> anyhow::Result<()> {
-        if let Some(impact) = self.settings.quorum_impact {
-            self.driver.set_tracked(self.router, self.director.tracked(impact))?;
-        }
-        Ok(())
-    }
-}
-
-fn log_router(event: &DriverEvent) {
-    match event {
-        DriverEvent::Transition { .. } => tracing::info!("{event}"),
-        _ => tracing::warn!("{event}"),
-    }
-}
-
-fn log_director(event: &DirectorEvent) {
-    match event {
-        DirectorEvent::Refused { .. } => tracing::error!("{event}"),
-        DirectorEvent::ServerDown { .. }
-        | DirectorEvent::CheckHindered { .. }
-        | DirectorEvent::QuorumDown { .. }
-        | DirectorEvent::SorryIn { .. } => tracing::warn!("{event}"),
-        DirectorEvent::Applied(_) => tracing::debug!("{event}"),
-        _ => tracing::info!("{event}"),
-    }
+fn config(path: &Path) -> anyhow::Result<Config> {
+    let Settings { router, director, quorum_impact, whole_table } = File::read(path)?;
+    let name = format!("{}/{}", router.interface(), router.vrid());
+    let (routers, notify) = (Vec::new(), Vec::new());
+    let director = DirectorConfig { config: director, routers, quorum_impact, whole_table, notify };
+    let program = concat!("director ", env!("CARGO_PKG_VERSION")).to_owned();
+    Ok(Config { program, routers: vec![Router::new(name, router)], director: Some(director), ..Config::default() })
 }

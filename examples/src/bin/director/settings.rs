@@ -27,6 +27,10 @@ pub(crate) struct File {
     /// Whether the Backup's table is `warm` (the default) or `cold`: empty.
     #[serde(default)]
     standby: Standby,
+    /// Every service in the kernel's table is ours: at the start those are removed that are not in this file, which an
+    /// earlier run has left that was killed [default: false].
+    #[serde(default)]
+    whole_table: bool,
     /// How long connections of a server that leaves may go on [default: 0].
     drain: Option<Span>,
     /// What a virtual server without its quorum costs of the priority: -30 [default: nothing].
@@ -93,8 +97,10 @@ struct Server {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Asked {
-    /// This path must be answered with a status of 200 to 299; without it a connection is enough.
+    /// This path must be answered with a status of 200 to 299; without it and `probe` a connection is enough.
     http: Option<String>,
+    /// Any other check, in the words of the library: `"ping"`, `{ dns = { name = "www.example", record = "A" } }`.
+    probe: Option<Probe>,
     /// The host to ask for [default: the server's address].
     host: Option<String>,
     /// Between two attempts [default: 6s].
@@ -114,6 +120,8 @@ pub(crate) struct Settings {
     pub(crate) director: Config,
     /// What a lost quorum does to the priority.
     pub(crate) quorum_impact: Option<Impact>,
+    /// Nobody else has services in the kernel's table.
+    pub(crate) whole_table: bool,
 }
 
 impl File {
@@ -147,7 +155,8 @@ impl File {
             ..Config::default()
         };
         director.validate()?;
-        Ok(Settings { router: self.router.config().context("router")?, director, quorum_impact })
+        let router = self.router.config().context("router")?;
+        Ok(Settings { router, director, quorum_impact, whole_table: self.whole_table })
     }
 }
 
@@ -161,6 +170,12 @@ impl Balanced {
         };
         if let Some(Server { weight: Some(weight), address, .. }) = self.sorry_server {
             anyhow::bail!("weight {weight} of the sorry server {address} has no meaning: leave it out");
+        }
+        if let Some(Asked { http: Some(_), probe: Some(_), .. }) = &self.check {
+            anyhow::bail!("http and probe are two checks: leave one out");
+        }
+        if let Some(Asked { probe: Some(Probe::Application), .. }) = &self.check {
+            anyhow::bail!("probe \"application\" is for programs that know themselves how their servers are");
         }
         let pool = service::VirtualServer {
             servers: self.servers.iter().map(real).collect(),
@@ -211,12 +226,13 @@ impl Asked {
     fn check(&self, target: SocketAddr) -> Check {
         let span =
             |given: Option<Span>, seconds| given.map_or(std::time::Duration::from_secs(seconds), |Span(span)| span);
-        let probe = match &self.http {
-            Some(path) => {
+        let probe = match (&self.probe, &self.http) {
+            (Some(probe), _) => probe.clone(),
+            (None, Some(path)) => {
                 let page = Url { path: path.clone(), virtual_host: self.host.clone(), ..Url::default() };
                 Probe::Http(Http { urls: vec![page], ..Http::default() })
             }
-            None => Probe::Tcp,
+            (None, None) => Probe::Tcp,
         };
         let schedule = Schedule {
             delay_loop: span(self.every, 6),
@@ -279,6 +295,33 @@ mod tests {
         );
         let exceptions = settings.unwrap().director.virtual_servers[0].exceptions.clone();
         assert_eq!(exceptions.iter().map(|one| one.forwarding).collect::<Vec<_>>(), [Some(Forwarding::Masquerade)]);
+    }
+
+    #[test]
+    fn every_kind_of_check_can_be_asked_for() {
+        let server = |text: &str| with("", &format!("servers = [{{ address = \"10.0.0.1:80\" }}]\ncheck = {text}"));
+        let probe =
+            |text: &str| server(text).unwrap().director.virtual_servers[0].pool.servers[0].checks[0].probe.name();
+        for (text, name) in [
+            ("{}", "tcp"),
+            ("{ http = \"/\" }", "http"),
+            ("{ probe = \"ping\" }", "ping"),
+            ("{ probe = { dns = { name = \"www.example\", record = \"A\" } } }", "dns"),
+            ("{ probe = { smtp = {} } }", "smtp"),
+            ("{ probe = { udp = { reply = { min_length = 1 } } } }", "udp"),
+            (
+                "{ probe = { https = { http = { urls = [{ path = \"/\", status = [{ first = 200, last = 200 }] }] } } } }",
+                "https",
+            ),
+            ("{ probe = { command = { program = \"/bin/true\" } } }", "command"),
+            ("{ probe = { file = { path = \"/run/drain\" } } }", "file"),
+        ] {
+            assert_eq!(probe(text), name);
+        }
+        let wrong = |text: &str| format!("{:#}", server(text).unwrap_err());
+        assert!(wrong("{ http = \"/\", probe = \"ping\" }").contains("http and probe are two checks"));
+        assert!(wrong("{ probe = \"application\" }").contains("programs that know themselves"));
+        assert!(wrong("{ probe = { http = {} } }").contains("needs at least one URL"));
     }
 
     #[test]

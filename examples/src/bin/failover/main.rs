@@ -10,13 +10,16 @@ mod scenario;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use examples::service;
 use examples::settings::Span;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use vrrp_net::vrrp_core::{Interval, Preempt, Priority, VirtualAddr, Vrid};
-use vrrp_net::{DriverEvent, RouterConfig};
+use vrrp_net::{Driver, DriverEvent, RouterConfig};
 
 use crate::cluster::Change;
 
@@ -98,7 +101,32 @@ fn run_node(node: &Node) -> anyhow::Result<()> {
         .with_priority(Priority::new(node.priority)?)
         .with_interval(node.interval)
         .with_preempt(if node.nopreempt { Preempt::Never } else { Preempt::Immediately });
-    service::run(vec![router], false, |_, event| match event {
+    let (leave, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    signal_hook::flag::register(SIGTERM, Arc::clone(&leave)).context("cannot catch signals")?;
+    signal_hook::flag::register(SIGINT, Arc::clone(&stop)).context("cannot catch signals")?;
+    let mut driver = Driver::new()?;
+    driver.add(router)?;
+    let mut leaving = false;
+    loop {
+        if stop.load(Ordering::SeqCst) || (leaving && driver.is_idle()) {
+            break;
+        }
+        driver.process()?.iter().for_each(tell);
+        if leave.swap(false, Ordering::SeqCst) && !leaving {
+            driver.hand_over_all()?;
+            leaving = true;
+        }
+        // A signal ends it, unless it came just before.
+        driver.wait(Some(Duration::from_millis(20)))?;
+    }
+    driver.process()?.iter().for_each(tell);
+    driver.shutdown()?.iter().for_each(tell);
+    Ok(())
+}
+
+/// A line for a change of role.
+fn tell(event: &DriverEvent) {
+    match event {
         DriverEvent::Transition { transition, .. } => {
             let change = Change { role: transition.to.to_string(), cause: transition.cause.to_string() };
             match serde_json::to_string(&change).context("cannot write a line") {
@@ -107,5 +135,5 @@ fn run_node(node: &Node) -> anyhow::Result<()> {
             }
         }
         _ => eprintln!("failover node: {event}"),
-    })
+    }
 }

@@ -37,26 +37,34 @@ impl Session {
     pub(super) fn new() -> Self {
         let mut sim = Sim::new(1);
         sim.show(Detail::Brief);
+        sim.record();
         Self { sim, lans: Vec::new(), nodes: Vec::new(), hosts: Vec::new(), members: Vec::new() }
+    }
+
+    pub(super) fn into_sim(self) -> Sim {
+        self.sim
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.sim.now()
     }
 
     pub(super) fn take_trace(&mut self) -> String {
         self.sim.take_trace()
     }
 
-    /// Does what one line says.
-    pub(super) fn run(&mut self, line: &str) -> Result<(), Problem> {
+    /// Does what one line says. Returns whether it did something to a node, to the network or to an application: not whether
+    /// it said what there is, let time pass, or looked at it.
+    pub(super) fn run(&mut self, line: &str) -> Result<bool, Problem> {
         let mut words = Words::of(line);
         let command = words.need("the command")?;
-        let known = self.build(command, &mut words)?
-            || self.disturb_node(command, &mut words)?
+        let does = self.disturb_node(command, &mut words)?
             || self.disturb_network(command, &mut words)?
-            || self.ask(command, &mut words)?
-            || self.watch(command, &mut words)?;
-        if !known {
+            || self.ask(command, &mut words)?;
+        if !does && !self.build(command, &mut words)? && !self.watch(command, &mut words)? {
             return Err(format!("{command:?} is no command"));
         }
-        words.end()
+        words.end().map(|()| does)
     }
 
     // What there is
@@ -69,6 +77,7 @@ impl Session {
                 }
                 self.sim = Sim::new(value(words.need("the seed")?)?);
                 self.sim.show(Detail::Brief);
+                self.sim.record();
             }
             "lan" => {
                 let name = words.need("the name of the LAN")?;

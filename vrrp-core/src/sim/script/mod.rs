@@ -24,6 +24,8 @@
 //! # Ok::<(), vrrp_core::sim::script::ScriptError>(())
 //! ```
 //!
+//! [`play`] does the same and hands out the simulation, for a program that wants to draw or to measure what happened.
+//!
 //! # Commands
 //!
 //! What there is; all of it on one LAN unless others are named:
@@ -74,10 +76,13 @@
 mod command;
 mod parse;
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use self::command::Session;
+use super::Sim;
+use crate::Instant;
 
 /// A line that cannot be understood, or not be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,13 +104,56 @@ impl core::error::Error for ScriptError {}
 /// Between what is done and what comes of it.
 const RULE: &str = "----";
 
+/// What came of a scenario.
+pub struct Replay {
+    /// The scenario with the traces that came of its commands: the same text, if all went as written.
+    pub text: String,
+    /// What was done to nodes, network and applications, in order.
+    pub deeds: Vec<Deed>,
+    /// The simulation at the end, with its [history](Sim::history) and its [violations](Sim::violations).
+    pub sim: Sim,
+}
+
+/// A command that did something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// When.
+    pub at: Instant,
+    /// In which line, from 1.
+    pub line: usize,
+    /// The command, as it is written.
+    pub command: String,
+}
+
 /// Runs the commands of a scenario, and returns it with the traces that come of them.
 ///
 /// # Errors
 /// [`ScriptError`]: the first line that is no command.
 pub fn replay(text: &str) -> Result<String, ScriptError> {
+    play(text).map(|replay| replay.text)
+}
+
+/// As [`replay`], and returns all that is known of the run.
+///
+/// ```
+/// use vrrp_core::sim::script::play;
+/// use vrrp_core::sim::{Happening, Moment};
+/// use vrrp_core::Role;
+///
+/// let played = play("node a\nstart a\nrun 5s\n")?;
+/// let promoted = |moment: &&Moment| moment.what == Happening::Role(Role::Active);
+/// let moment = played.sim.history().iter().find(promoted).ok_or("it was promoted")?;
+/// assert_eq!((played.sim.label(moment.whom).as_str(), moment.at.as_nanos()), ("a", 3_609_375_000));
+/// assert_eq!(played.deeds[0].command, "start a");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`replay`].
+pub fn play(text: &str) -> Result<Replay, ScriptError> {
     let mut session = Session::new();
     let mut replayed = String::with_capacity(text.len());
+    let mut deeds = Vec::new();
     let mut in_trace = false;
     for (index, line) in text.lines().enumerate() {
         if in_trace && !line.trim().is_empty() {
@@ -117,8 +165,11 @@ pub fn replay(text: &str) -> Result<String, ScriptError> {
         if in_trace {
             replayed.push_str(&session.take_trace());
         } else if !line.trim().is_empty() && !line.starts_with('#') {
-            session.run(line).map_err(|problem| ScriptError { line: index + 1, problem })?;
+            let (at, number) = (session.now(), index + 1);
+            if session.run(line).map_err(|problem| ScriptError { line: number, problem })? {
+                deeds.push(Deed { at, line: number, command: line.trim().to_string() });
+            }
         }
     }
-    Ok(replayed)
+    Ok(Replay { text: replayed, deeds, sim: session.into_sim() })
 }

@@ -34,6 +34,14 @@ pub enum CheckEvent {
         /// What it says about the weight.
         weight: Option<Weight>,
     },
+    /// An attempt has failed, and its server is still said to serve: the check makes more, or waits for more failures. Only
+    /// of checks with [`say_all_failures`](crate::check::Check::say_all_failures).
+    AttemptFailed {
+        /// The check.
+        check: CheckId,
+        /// What the attempt found.
+        reason: Failure,
+    },
     /// This machine cannot make the check's attempts; nothing is known of the server meanwhile, and what was last said of
     /// it holds. Said once until an attempt is made again.
     Hindered {
@@ -51,6 +59,7 @@ impl CheckEvent {
             Self::Up { check, .. }
             | Self::Down { check, .. }
             | Self::Weight { check, .. }
+            | Self::AttemptFailed { check, .. }
             | Self::Hindered { check, .. } => *check,
         }
     }

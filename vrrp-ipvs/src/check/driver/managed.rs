@@ -174,7 +174,14 @@ impl Managed {
                 Outcome::Failed
             }
         };
+        let was = self.state.health;
         self.apply_with_weight(shared, id, now, Event::Finished(outcome), weight);
+        let stays_up = was == Health::Up && self.state.health == Health::Up;
+        if let Some(reason) =
+            self.last_failure.as_ref().filter(|_| self.check.say_all_failures && outcome == Outcome::Failed && stays_up)
+        {
+            shared.events.push(CheckEvent::AttemptFailed { check: CheckId(id), reason: reason.clone() });
+        }
     }
 
     /// Ends the attempt without a result: this machine could not make it.
@@ -201,6 +208,8 @@ impl Managed {
         }
         let opened = match &self.prepared {
             Prepared::File(file) => {
+                // Before it is read: what changes after that is told.
+                shared.files.watch(&shared.epoll, id, &file.path);
                 let verdict = match read_file(&file.path) {
                     Ok(content) => file.judge(&content),
                     Err(error) => Err(Failure::File(error.to_string())),

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod event;
+mod files;
 mod managed;
 mod random;
 mod reaper;
@@ -20,6 +21,7 @@ use rustix::time::{
 use vrrp_core::Instant;
 
 pub use self::event::{CheckEvent, CheckStatus};
+use self::files::Files;
 use self::managed::{Closure, Managed};
 use self::random::Random;
 use self::reaper::Reaper;
@@ -126,6 +128,7 @@ struct Shared {
     events: Vec<CheckEvent>,
     deadlines: BTreeSet<(Instant, u64)>,
     reaper: Reaper,
+    files: Files,
     /// What a read goes to, and what a conversation says.
     input: Vec<u8>,
     output: Vec<u8>,
@@ -150,6 +153,7 @@ impl Driver {
             events: Vec::new(),
             deadlines: BTreeSet::new(),
             reaper: Reaper::default(),
+            files: Files::default(),
             input: vec![0; READ],
             output: Vec::new(),
         };
@@ -198,6 +202,7 @@ impl Driver {
     pub fn remove(&mut self, id: CheckId) -> Result<(), DriverError> {
         let mut managed = self.checks.remove(&id.0).ok_or(DriverError::UnknownCheck(id))?;
         managed.apply(&mut self.shared, id.0, now(), Event::Stop);
+        self.shared.files.forget(id.0);
         self.shared.events.retain(|event| event.check() != id);
         Ok(())
     }
@@ -264,6 +269,13 @@ impl Driver {
         for event in &ready {
             match event.data.u64() {
                 TIMER => self.armed = None,
+                files::TOKEN => {
+                    for id in self.shared.files.changed() {
+                        if let Some(managed) = self.checks.get_mut(&id) {
+                            managed.apply(&mut self.shared, id, now, Event::Changed);
+                        }
+                    }
+                }
                 token if token >= reaper::FIRST => self.shared.reaper.reap(token),
                 id => {
                     if let Some(managed) = self.checks.get_mut(&id) {

@@ -33,7 +33,7 @@ impl Reaper {
             return;
         }
         let token = FIRST | (self.given & (FIRST - 1));
-        let token = if token == super::TIMER { FIRST } else { token };
+        let token = if token >= super::files::TOKEN { FIRST } else { token };
         self.given = self.given.wrapping_add(1);
         let _ = epoll::modify(epoll, &pidfd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
         self.children.insert(token, (child, pidfd));

@@ -105,7 +105,7 @@ impl Answer {
                 Ok(&[])
             };
         };
-        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut headers = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut response = httparse::Response::new(&mut headers);
         let malformed = |reason: String| Failure::Malformed(reason);
         let parsed = response.parse(&self.head).map_err(|error| malformed(error.to_string()))?;
@@ -130,6 +130,9 @@ impl Answer {
 }
 
 const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// Most fields of a head.
+const MOST_FIELDS: usize = 256;
 
 /// How long the head is, with the empty line that ends it; what was there `before` has none.
 fn head_length(head: &[u8], before: usize) -> Option<usize> {

@@ -21,6 +21,8 @@ pub struct Http {
     pub urls: Vec<Url>,
     /// The `Host` of those that name none. `None`: the address that is connected to.
     pub virtual_host: Option<String>,
+    /// The version of the request. Default: 1.1.
+    pub version: Version,
     /// The longest body, in octets; a longer one is a failure. Default: 16 MiB. None of it is kept but what a regular
     /// expression may look at.
     pub body_limit: u64,
@@ -28,8 +30,24 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { urls: Vec::new(), virtual_host: None, body_limit: 16 << 20 }
+        Self { urls: Vec::new(), virtual_host: None, version: Version::default(), body_limit: 16 << 20 }
     }
+}
+
+/// The version of a request (keepalived's `http_protocol`). The answer may be of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Version {
+    /// HTTP/1.1, with `Connection: close`.
+    #[default]
+    #[cfg_attr(feature = "serde", serde(rename = "1.1"))]
+    Http11,
+    /// HTTP/1.0, without a word about the connection, which ends with the answer by itself.
+    #[cfg_attr(feature = "serde", serde(rename = "1.0"))]
+    Http10,
+    /// HTTP/1.0 with `Connection: close`.
+    #[cfg_attr(feature = "serde", serde(rename = "1.0C"))]
+    Http10Close,
 }
 
 /// One page, and what it should be.
@@ -40,7 +58,7 @@ pub struct Url {
     pub path: String,
     /// The `Host` to ask for.
     pub virtual_host: Option<String>,
-    /// The statuses that are right. Default: 200-299.
+    /// The statuses that are right; at least one. Default: 200-299.
     pub status: Vec<StatusRange>,
     /// The MD5 of the body in hexadecimal, as keepalived's `genhash` prints it. A body that came in chunks is taken
     /// without what frames them.
@@ -100,6 +118,9 @@ pub enum HttpError {
     /// Not what can stand in a `Host` field.
     #[error("virtual host {0:?} is none: a name or an address, without spaces and control characters")]
     VirtualHost(String),
+    /// Whatever came would be wrong.
+    #[error("path {0:?} has no status that is right: give one, or leave the default of 200-299")]
+    NoStatus(String),
     /// No status can be right.
     #[error("statuses {first}-{last} are none: first <= last, both 100..=999")]
     Status {
@@ -143,20 +164,23 @@ impl Http {
         let address = address.to_string();
         let page = |url: &Url| {
             let host = url.virtual_host.as_ref().or(self.virtual_host.as_ref()).unwrap_or(&address);
-            url.page(host)
+            url.page(host, self.version)
         };
         Ok(Requests { pages: self.urls.iter().map(page).collect::<Result<_, _>>()?, body_limit: self.body_limit })
     }
 }
 
 impl Url {
-    fn page(&self, host: &str) -> Result<Page, HttpError> {
+    fn page(&self, host: &str, version: Version) -> Result<Page, HttpError> {
         let is_visible = |text: &str| text.chars().all(|c| !c.is_whitespace() && !c.is_control());
         if !self.path.starts_with('/') || !is_visible(&self.path) {
             return Err(HttpError::Path(self.path.clone()));
         }
         if host.is_empty() || !is_visible(host) {
             return Err(HttpError::VirtualHost(host.into()));
+        }
+        if self.status.is_empty() {
+            return Err(HttpError::NoStatus(self.path.clone()));
         }
         for &StatusRange { first, last } in &self.status {
             if first > last || first < 100 || last > 999 {
@@ -174,8 +198,13 @@ impl Url {
             }
             None => None,
         };
+        let (version, connection) = match version {
+            Version::Http11 => ("1.1", "Connection: close\r\n"),
+            Version::Http10 => ("1.0", ""),
+            Version::Http10Close => ("1.0", "Connection: close\r\n"),
+        };
         let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: vrrp-ipvs\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+            "GET {} HTTP/{version}\r\nHost: {host}\r\nUser-Agent: vrrp-ipvs\r\nAccept: */*\r\n{connection}\r\n",
             self.path
         );
         Ok(Page { request: request.into_bytes(), status: self.status.clone(), digest, regex })
