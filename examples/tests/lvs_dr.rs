@@ -382,7 +382,7 @@ fn servers_are_balanced_and_told_of_as_by_a_real_keepalived() {
 }
 
 /// A program with this file where there is no IPVS, or where it is refused: in a user namespace. `None` if there can be none.
-fn without_ipvs(text: &str) -> Option<(Child, PathBuf)> {
+fn without_ipvs(text: &str, more: &[&str]) -> Option<(Child, PathBuf)> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const NETWORK: &str = "ip link set lo up && ip link add ens33 type veth peer name other && ip link set other up && \
                            ip link set ens33 up && ip address add 172.25.0.33/24 dev ens33";
@@ -402,7 +402,12 @@ fn without_ipvs(text: &str) -> Option<(Child, PathBuf)> {
     std::fs::write(&settings, text).unwrap();
     let mut command = unshare();
     command.arg(format!("{NETWORK} && exec \"$@\"")).arg("sh").arg(env!("CARGO_BIN_EXE_keepalived"));
-    command.args(["--log-console", "--no-syslog", "--use-file"]).arg(&settings).arg("--control").arg(file("control"));
+    command
+        .args(more)
+        .args(["--log-console", "--no-syslog", "--use-file"])
+        .arg(&settings)
+        .arg("--control")
+        .arg(file("control"));
     command.arg("--pid").arg(file("pid")).stdin(Stdio::null()).stdout(Stdio::null());
     Some((command.stderr(File::create(&log).unwrap()).spawn().unwrap(), log))
 }
@@ -411,7 +416,7 @@ fn without_ipvs(text: &str) -> Option<(Child, PathBuf)> {
 fn where_ipvs_cannot_be_had_virtual_routers_go_on_and_nothing_else_does() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs/lvs-dr/node1.conf"));
     let text = text.unwrap();
-    let Some((mut process, log)) = without_ipvs(&text) else { return };
+    let Some((mut process, log)) = without_ipvs(&text, &[]) else { return };
     let said = || std::fs::read_to_string(&log).unwrap();
     let active = wait_for(PATIENCE, || said().contains("-> Active").then_some(()));
     let lives = process.try_wait().unwrap().is_none();
@@ -420,10 +425,14 @@ fn where_ipvs_cannot_be_had_virtual_routers_go_on_and_nothing_else_does() {
     assert!(active.is_some() && lives, "{}", said());
     assert_eq!(said().matches("nothing is balanced, and virtual routers go on without").count(), 1, "{}", said());
 
+    // Without virtual routers, in the file or because they are not wanted, it is the end.
     let only_servers = &text[text.find("virtual_server").unwrap()..];
-    let (mut process, log) = without_ipvs(only_servers).unwrap();
-    let ended = wait_for(PATIENCE, || process.try_wait().unwrap());
-    let _ = process.kill();
-    let said = std::fs::read_to_string(log).unwrap();
-    assert!(ended.is_some_and(|status| status.code() == Some(1)) && said.contains("IPVS"), "{ended:?}: {said}");
+    for (text, more) in [(only_servers, [].as_slice()), (&text, &["--check"])] {
+        let (mut process, log) = without_ipvs(text, more).unwrap();
+        let ended = wait_for(PATIENCE, || process.try_wait().unwrap());
+        let _ = process.kill();
+        let said = std::fs::read_to_string(log).unwrap();
+        assert!(ended.is_some_and(|status| status.code() == Some(1)), "{ended:?}: {said}");
+        assert!(said.contains("IPVS is refused") || said.contains("has no IPVS"), "{said}");
+    }
 }

@@ -24,6 +24,8 @@ impl Engine {
     pub(super) fn start_director(&mut self) -> anyhow::Result<()> {
         let before = self.balances_again.take();
         let Some(config) = self.config.director.clone().filter(DirectorConfig::needs_ipvs) else { return Ok(()) };
+        // What makes no sense is not to come out later.
+        config.config.validate()?;
         let (ipvs, left) = match open(&config) {
             Ok(opened) => opened,
             Err(error) if self.config.routers.is_empty() => return Err(error.into()),

@@ -109,6 +109,8 @@ fn read(options: &Options) -> anyhow::Result<(Reading, Config)> {
     }
     if options.check {
         (config.routers, config.groups) = (Vec::new(), Vec::new());
+        // Nobody says here which role is taken: it balances at all times.
+        config.director.iter_mut().for_each(|director| director.routers.clear());
     }
     config.validate()?;
     Ok((reading, config))
