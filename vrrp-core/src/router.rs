@@ -62,19 +62,27 @@ impl VrrpRouter {
         Self::default()
     }
 
-    /// Adds a virtual router on `interface`. It takes part once it is given [`Event::Startup`].
+    /// Adds a virtual router on `interface`; `None`: there is none yet, and [`rebind`](Self::rebind) is to tell of it. It takes
+    /// part once it is given [`Event::Startup`].
     ///
     /// # Errors
     /// [`ConfigError`] names what is wrong; nothing is added then.
-    pub fn add(&mut self, interface: IfIndex, config: VirtualRouterConfig) -> Result<RouterId, ConfigError> {
+    pub fn add(
+        &mut self,
+        interface: impl Into<Option<IfIndex>>,
+        config: VirtualRouterConfig,
+    ) -> Result<RouterId, ConfigError> {
+        let interface = interface.into();
         let mut params = config.params;
         if let Some(source) = config.source {
             params = params.with_primary_address(Some(source))?;
         }
         check(&VirtualRouterConfig { params, ..config.clone() }, false)?;
         let (family, vrid) = (params.version().family(), config.vrid);
-        let key = Key::new(interface, family, vrid);
-        if self.places.get(key).is_some() {
+        let key = interface.map(|interface| Key::new(interface, family, vrid));
+        if let (Some(interface), Some(key)) = (interface, key)
+            && self.places.get(key).is_some()
+        {
             return Err(ConfigError::Duplicate { interface, vrid, family });
         }
         let slot = self.free.pop().unwrap_or(self.slots.len());
@@ -84,7 +92,9 @@ impl VrrpRouter {
             Some(place) => *place = Some(entry),
             None => self.slots.push(Some(entry)),
         }
-        self.places.insert(key, slot);
+        if let Some(key) = key {
+            self.places.insert(key, slot);
+        }
         Ok(RouterId { slot, generation: self.generation })
     }
 

@@ -57,6 +57,7 @@ pub struct RouterConfig {
     pub(crate) strict_address_list: bool,
     pub(crate) accept_mode: bool,
     pub(crate) link_delay: Duration,
+    pub(crate) may_be_absent: bool,
     pub(crate) lease: Lease,
     pub(crate) announcements: Announcements,
     pub(crate) gate: Option<Gate>,
@@ -110,6 +111,7 @@ impl RouterConfig {
             strict_address_list: false,
             accept_mode: true,
             link_delay: Duration::ZERO,
+            may_be_absent: false,
             lease: Lease::Auto,
             announcements: Announcements::default(),
             gate: None,
@@ -203,6 +205,12 @@ impl RouterConfig {
     /// times within ten seconds is held down for a second, and twice as long each further time, up to thirty.
     pub fn with_link_delay(self, delay: Duration) -> Self {
         Self { link_delay: delay, ..self }
+    }
+
+    /// Whether it may be added although an interface of it (its own, or that of an address) is not there yet: then it waits for
+    /// one of that name, as it does for one that was removed. Otherwise, and unless set, that is an error.
+    pub fn with_absent_interface(self, may_be_absent: bool) -> Self {
+        Self { may_be_absent, ..self }
     }
 
     /// For how long the kernel keeps the addresses of a process that died.

@@ -286,11 +286,14 @@ impl Driver {
         self.check_places(config, &seat.places, None)?;
         let interface = self.interfaces.get(&seat.interface);
         let mtu = interface.and_then(|interface| interface.link.as_ref()).map_or(1500, |link| link.mtu);
-        let index = match interface.and_then(Interface::index) {
-            Some(index) => index,
-            // It is in use by other virtual routers but gone at present.
-            None => self.netlink.link_by_name(&config.interface)?.index,
-        };
+        let index = interface.and_then(Interface::index);
+        if index.is_none() {
+            // It is in use by other virtual routers but gone at present, or was never there.
+            if !config.may_be_absent {
+                self.netlink.link_by_name(&config.interface)?;
+            }
+            self.check_absent(config)?;
+        }
         let id = self.router.add(index, router_config(config, params, mtu))?;
         #[cfg(feature = "auth-hmac")]
         if let Some(hmac) = &config.hmac {
@@ -302,6 +305,15 @@ impl Driver {
         }
         let _ = now;
         Ok((id, seat))
+    }
+
+    /// The protocol compares those that have an interface. Those that wait for one of the same name will have the same.
+    fn check_absent(&self, config: &RouterConfig) -> Result<(), Error> {
+        let place = |config: &RouterConfig| (config.interface.clone(), config.vrid, config.family());
+        match self.managed.values().any(|managed| place(&managed.config) == place(config)) {
+            true => Err(Error::DuplicateRouter { vrid: config.vrid, interface: config.interface.clone() }),
+            false => Ok(()),
+        }
     }
 
     fn enlist(&mut self, id: RouterId, managed: Managed) {

@@ -182,6 +182,15 @@ pub enum Error {
         interface: String,
     },
 
+    /// Two virtual routers of one family and number on an interface that is yet to come.
+    #[error("there is a virtual router {vrid} on {interface} already: use another id")]
+    DuplicateRouter {
+        /// The number.
+        vrid: vrrp_core::Vrid,
+        /// The interface of both.
+        interface: String,
+    },
+
     /// Another process of this host runs a virtual router, and has its MAC address.
     #[error(
         "virtual router {vrid} of {interface} is run by another process of this host{}: end that one first",
@@ -293,6 +302,7 @@ impl Error {
             | Self::RunByAnother { .. }
             | Self::OwnAddress { .. }
             | Self::AddressTaken { .. }
+            | Self::DuplicateRouter { .. }
             | Self::Stopped
             | Self::GuardianSlot { .. }
             | Self::GuardianFull { .. }

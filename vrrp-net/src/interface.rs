@@ -49,7 +49,15 @@ pub(crate) struct Interface {
 impl Interface {
     /// Opens the interface with this name.
     pub(crate) fn open(netlink: &mut Netlink, name: &str) -> Result<Self, Error> {
-        let mut interface = Self {
+        let mut interface = Self::absent(name);
+        interface.refresh(netlink)?;
+        interface.reported_usable = interface.is_usable();
+        Ok(interface)
+    }
+
+    /// One that may come.
+    pub(crate) fn absent(name: &str) -> Self {
+        Self {
             name: name.to_owned(),
             link: None,
             sockets: [None, None],
@@ -62,10 +70,7 @@ impl Interface {
             next_place: 0,
             flaps: 0,
             last_down: None,
-        };
-        interface.refresh(netlink)?;
-        interface.reported_usable = interface.is_usable();
-        Ok(interface)
+        }
     }
 
     /// Reads everything anew. If the interface is another one than before, the socket of the old one is closed.

@@ -121,7 +121,10 @@ impl Engine {
         // Checks may go by them.
         engine.driver.set_statics(engine.config.statics.clone())?;
         for fifo in engine.config.fifos.clone() {
-            engine.fifos.push(OpenFifo::open(fifo, &mut engine.runner)?);
+            match OpenFifo::open(fifo, &mut engine.runner) {
+                Ok(fifo) => engine.fifos.push(fifo),
+                Err(error) => tracing::error!("nobody is told there: {error:#}"),
+            }
         }
         // The table first, then the virtual addresses.
         engine.start_director()?;
@@ -158,7 +161,7 @@ impl Engine {
         let running = Running { id, told, pending, paused: false, tracked, rivals: 0, priority };
         self.routers.insert(router.name.clone(), running);
         self.names.insert(id, router.name.clone());
-        self.assess(&router.name)
+        self.assess(vec![router.name.clone()])
     }
 
     /// Makes the groups as the configuration has them.
@@ -204,19 +207,26 @@ impl Engine {
             self.take_director(events);
         }
         if self.watch.take_changed() {
-            for name in self.routers.keys().cloned().collect::<Vec<_>>() {
-                self.assess(&name)?;
-            }
+            self.assess(self.routers.keys().cloned().collect())?;
         }
-        for event in self.driver.process()? {
-            self.take(&event)?;
-        }
+        self.take_events()?;
         self.tell_of_what_is_settled();
         self.notifier.start(&mut self.runner);
         Ok(())
     }
 
-    pub(super) fn take(&mut self, event: &DriverEvent) -> anyhow::Result<()> {
+    /// Takes what has happened since the last time.
+    pub(super) fn take_events(&mut self) -> anyhow::Result<()> {
+        let events = self.driver.process()?;
+        for (number, event) in events.iter().enumerate() {
+            let later = events.get(number + 1..).unwrap_or_default();
+            self.take(event, is_passing(event, later))?;
+        }
+        Ok(())
+    }
+
+    /// One that `passes` is over already, and nobody is told of the state.
+    fn take(&mut self, event: &DriverEvent, passes: bool) -> anyhow::Result<()> {
         let name = event.router().and_then(|id| self.names.get(&id)).cloned();
         let router = name.as_deref().and_then(|name| self.config.routers.iter().find(|it| it.name == name));
         // One that was removed has its name alone.
@@ -225,7 +235,7 @@ impl Engine {
         match (event, name) {
             (DriverEvent::Transition { transition, .. }, Some(name)) => {
                 // What it is for as long as a check has not said how things are is no news.
-                if !self.is_pending(&name) {
+                if !passes && !self.is_pending(&name) {
                     self.tell_transition(&name, transition);
                 }
                 self.follow_roles()?;
@@ -262,9 +272,35 @@ impl Engine {
         router.tracks.iter().chain(groups.flat_map(|group| &group.tracks)).cloned().collect()
     }
 
-    /// Judges anew what a virtual router tracks.
-    pub(super) fn assess(&mut self, name: &str) -> anyhow::Result<()> {
-        let Some(router) = self.config.routers.iter().find(|router| router.name == name) else { return Ok(()) };
+    /// Judges anew what virtual routers track.
+    pub(super) fn assess(&mut self, names: Vec<String>) -> anyhow::Result<()> {
+        let mut settled = Vec::new();
+        for name in names {
+            if self.assess_one(&name)? {
+                settled.push(name);
+            }
+        }
+        if settled.is_empty() {
+            return Ok(());
+        }
+        // Nothing was said while it could have been otherwise. In a group that holds until all of them are judged.
+        self.take_events()?;
+        for name in settled {
+            let Some(running) = self.routers.get_mut(&name) else { continue };
+            running.pending = false;
+            match self.driver.router().state(running.id) {
+                Some(State::Active(_)) => self.tell(&name, Told::Active),
+                Some(State::Backup(_)) => self.tell(&name, Told::Backup),
+                Some(State::Initialize(_)) => self.tell(&name, Told::Fault),
+                Some(State::Claimant(_)) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges anew what one tracks. Whether that is known from now on.
+    fn assess_one(&mut self, name: &str) -> anyhow::Result<bool> {
+        let Some(router) = self.config.routers.iter().find(|router| router.name == name) else { return Ok(false) };
         let tracks = self.tracks(router);
         let mut tracked = self.watch.tracked(&tracks);
         if let (Some(director), Some(config)) = (&self.director, &self.config.director)
@@ -274,30 +310,14 @@ impl Engine {
             tracked.extend(director.tracked(impact));
         }
         let pending = self.watch.is_pending(&tracks);
-        let Some(running) = self.routers.get_mut(name) else { return Ok(()) };
+        let Some(running) = self.routers.get_mut(name) else { return Ok(false) };
         let settled = running.pending && !pending;
         if running.tracked != tracked {
             running.tracked.clone_from(&tracked);
             let id = running.id;
             self.driver.set_tracked(id, tracked)?;
         }
-        if settled {
-            // Nothing was said while it could have been otherwise.
-            for event in self.driver.process()? {
-                self.take(&event)?;
-            }
-            if let Some(running) = self.routers.get_mut(name) {
-                running.pending = false;
-            }
-            let state = self.routers.get(name).and_then(|running| self.driver.router().state(running.id));
-            match state {
-                Some(State::Active(_)) => self.tell(name, Told::Active),
-                Some(State::Backup(_)) => self.tell(name, Told::Backup),
-                Some(State::Initialize(_)) => self.tell(name, Told::Fault),
-                Some(State::Claimant(_)) | None => {}
-            }
-        }
-        Ok(())
+        Ok(settled)
     }
 
     pub(super) fn effective_priority(&self, id: RouterId) -> u8 {
@@ -351,9 +371,7 @@ impl Engine {
 
     /// Releases everything, tells everybody, and ends.
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
-        for event in self.driver.process()? {
-            self.take(&event)?;
-        }
+        self.take_events()?;
         let Self { config, driver, director, caretaker, mut routers, names, mut groups, .. } = self;
         let (mut runner, mut notifier) = (self.runner, self.notifier);
         let (mut fifos, mut mailer) = (self.fifos, self.mailer);
@@ -401,6 +419,16 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether a virtual router was Backup only on its way out of the election, as a member of a group is that cannot serve.
+fn is_passing(event: &DriverEvent, later: &[DriverEvent]) -> bool {
+    let DriverEvent::Transition { router, transition } = event else { return false };
+    let next = later.iter().find_map(|it| match it {
+        DriverEvent::Transition { router: id, transition } if id == router => Some(transition.to),
+        _ => None,
+    });
+    transition.to == Role::Backup && next == Some(Role::Initialize)
 }
 
 /// Runs a program and waits for it.

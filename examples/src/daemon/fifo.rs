@@ -38,7 +38,8 @@ impl OpenFifo {
             };
             let is_fifo = std::fs::symlink_metadata(&path)?.file_type().is_fifo();
             anyhow::ensure!(is_fifo, "it is there and is no pipe");
-            if let Some(owner) = config.owner {
+            // Who reads it runs as that user, too.
+            if let Some(owner) = config.owner.or(runner.default_user) {
                 std::os::unix::fs::lchown(&path, Some(owner.uid), Some(owner.gid))?;
             }
             // For reading too: then it does not matter whether somebody else reads.

@@ -145,10 +145,8 @@ impl Engine {
             }
         }
         self.regroup()?;
-        for router in &wanted {
-            self.assess(&router.name)?;
-            self.tell_groups_of(&router.name);
-        }
+        self.assess(wanted.iter().map(|router| router.name.clone()).collect())?;
+        wanted.iter().for_each(|router| self.tell_groups_of(&router.name));
         Ok(())
     }
 
@@ -156,9 +154,7 @@ impl Engine {
         let Some(running) = self.routers.remove(name) else { return Ok(()) };
         self.driver.remove(running.id)?;
         // Its last ones have its name.
-        for event in self.driver.process()? {
-            self.take(&event)?;
-        }
+        self.take_events()?;
         self.names.remove(&running.id);
         Ok(())
     }

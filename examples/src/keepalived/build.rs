@@ -4,9 +4,10 @@ mod balance;
 mod checker;
 mod instance;
 mod path;
+mod places;
 mod watched;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use vrrp_net::{Address, Statics};
@@ -32,6 +33,8 @@ pub fn config(reading: &mut Reading) -> Config {
         report: &mut reading.report,
         users: BTreeMap::new(),
         rules: 0,
+        cannot_run: BTreeSet::new(),
+        own_addresses: None,
     };
     builder.config()
 }
@@ -44,19 +47,26 @@ struct Builder<'r> {
     users: BTreeMap<(String, Option<String>), Option<User>>,
     /// How many rules were given a place.
     rules: u32,
+    /// The checks that cannot be run.
+    cannot_run: BTreeSet<daemon::Watched>,
+    /// Those of this host, once somebody asks.
+    own_addresses: Option<Vec<std::net::IpAddr>>,
 }
 
 impl Builder<'_> {
     fn config(&mut self) -> Config {
         self.warn_of_what_is_not_done();
+        self.check_places();
         let global = &self.configuration.global_defs;
         let instances = &self.configuration.vrrp_instances;
+        // Before those that track them.
+        let scripts = self.scripts();
         let (startup, shutdown) = (global.startup_script.as_ref(), global.shutdown_script.as_ref());
         Config {
             name: global.router_id.clone().unwrap_or_default(),
             routers: instances.iter().filter_map(|instance| self.router(instance)).collect(),
             groups: self.configuration.vrrp_sync_groups.iter().map(|group| self.group(group)).collect(),
-            scripts: self.configuration.vrrp_scripts.iter().filter_map(|script| self.script(script)).collect(),
+            scripts,
             files: self.configuration.track_files.iter().filter_map(|file| self.file(file)).collect(),
             processes: self.configuration.vrrp_track_processes.iter().filter_map(|it| self.process(it)).collect(),
             statics: self.statics(),
@@ -75,10 +85,6 @@ impl Builder<'_> {
     fn warn_of_what_is_not_done(&mut self) {
         let global = &self.configuration.global_defs;
         let notices = [
-            (
-                global.dynamic_interfaces,
-                "dynamic_interfaces: an interface must be there at the start; later it may come and go",
-            ),
             (
                 global.vmac_prefix.is_some(),
                 "vmac_prefix: interfaces of virtual MAC addresses are called vrrp.ID and vrrp6.ID",
@@ -169,7 +175,9 @@ impl Builder<'_> {
 
     fn fifo(&mut self, fifo: &Fifo, about: About) -> Option<daemon::Fifo> {
         let (path, user, group) = fifo.path.as_ref()?;
-        let owner = user.as_ref().and_then(|user| self.user(user, group.as_deref(), Span::default()));
+        let default = self.configuration.global_defs.script_user.clone();
+        let named = user.clone().map(|user| (user, group.clone())).or(default);
+        let owner = named.and_then(|(user, group)| self.user(&user, group.as_deref(), Span::default()));
         let script = fifo.script.as_ref().and_then(|script| self.command(script));
         Some(daemon::Fifo { path: path.into(), owner, about, script })
     }
@@ -183,7 +191,11 @@ impl Builder<'_> {
     fn command(&mut self, script: &Script) -> Option<Command> {
         let default = self.configuration.global_defs.script_user.clone();
         let named = script.user.clone().map(|user| (user, script.group.clone())).or(default);
-        let user = named.and_then(|(user, group)| self.user(&user, group.as_deref(), script.span));
+        let user = match named {
+            // Rather not at all than as somebody else.
+            Some((user, group)) => Some(self.user(&user, group.as_deref(), script.span)?),
+            None => None,
+        };
         match Command::from_words(script.command.iter().cloned()) {
             Ok(command) => Some(command.as_user(user)),
             Err(error) => {
@@ -200,7 +212,8 @@ impl Builder<'_> {
         }
         let found = users::user(name, group);
         if let Err(error) = &found {
-            self.error(span, format!("{error:#}"));
+            // No reason to serve nothing.
+            self.warn(span, format!("{error:#}: what is to run as that user is not run"));
         }
         let found = found.ok();
         self.users.insert(key, found);

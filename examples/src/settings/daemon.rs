@@ -267,6 +267,8 @@ impl File {
         // Those of both families may have one place, and so one default name.
         let mut taken: BTreeSet<String> = self.router.iter().filter_map(|router| router.name.clone()).collect();
         for (router, written) in routers.iter_mut().zip(&self.router) {
+            // The others are to serve meanwhile.
+            router.config = router.config.clone().with_absent_interface(true);
             if written.name.is_some() {
                 continue;
             }

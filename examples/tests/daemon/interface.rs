@@ -5,6 +5,7 @@ use std::time::Duration;
 use vrrp_net::ADDRESS_MARK;
 use vrrp_net::netlink::{AddressChange, AddressRequest};
 
+use crate::checks::Programs;
 use crate::common::{Node, PATIENCE, wait_until};
 use crate::network::{A, Network, Place, VIP, parse, transitions, undisturbed};
 
@@ -161,6 +162,21 @@ fn an_interface_that_a_killed_predecessor_left_is_removed_though_it_is_configure
     assert!(next.log().wait_for(PATIENCE, "removed vrrp.51, which a process that died has left"));
     assert!(!is_there());
     assert!(net.a.gets_vip(PATIENCE));
+}
+
+#[test]
+fn an_interface_of_a_file_that_is_missing_at_the_start_keeps_no_other_router_from_serving() {
+    let Some(net) = Network::new() else { return };
+    let programs = Programs::new();
+    let missing =
+        "\n[[router]]\ninterface = \"eth9\"\nvrid = 51\naddresses = [\"198.51.100.100/24\"]\ninterval = \"100ms\"";
+    let mut a = programs.start(&net.a, 150, missing, "");
+    assert!(net.a.gets_vip(PATIENCE), "{:#?}", a.log().lines());
+    assert_eq!(a.log().matching("no interface \"eth9\" (have: lo, eth0)").len(), 1, "{:#?}", a.log().lines());
+    let _eth9 = net.a.host.attach(&net.lan, "eth9", &["198.51.100.1/24"]).unwrap();
+    let there = net.a.host.wait_for_address("198.51.100.100".parse().unwrap(), true, PATIENCE).unwrap();
+    assert!(there, "{:#?}", a.log().lines());
+    assert!(a.terminate().success());
 }
 
 fn set_up(place: &Place, up: bool) {

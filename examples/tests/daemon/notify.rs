@@ -61,6 +61,36 @@ fn each_entry_of_a_state_is_told_once_in_order_with_its_arguments() {
 }
 
 #[test]
+fn members_of_a_group_are_told_of_no_state_that_they_only_pass_through() {
+    let Some(net) = Network::new() else { return };
+    let programs = Programs::new();
+    let (told, marker) = (programs.file("told"), programs.file("broken"));
+    let tell = programs.shell("tell", &format!("echo $3 >> {}.$2", told.display()));
+    let check = programs.shell("check", &format!("test ! -e {}", marker.display()));
+    let before = format!(
+        "[script.chk]\ncommand = \"{check}\"\ninterval = \"50ms\"\n\
+         [group.G]\nmembers = [\"one\", \"two\"]\ntrack-scripts = [\"chk\"]"
+    );
+    let notify = format!("notify = {{ any = \"{tell}\" }}");
+    let other = "[[router]]\ninterface = \"eth0\"\nvrid = 52\ninterval = \"100ms\"\naddresses = [\"192.0.2.101\"]";
+    let routers = format!("name = \"one\"\n{notify}\n{other}\nname = \"two\"\n{notify}");
+    let a = programs.start(&net.a, 150, &routers, &before);
+    let both = |count| {
+        let of = |name| lines(&told.with_extension(name)).len();
+        wait_until(PATIENCE, || of("one") >= count && of("two") >= count)
+    };
+    assert!(both(2), "{:#?}", a.log().lines());
+    std::fs::write(&marker, "").expect("a file");
+    assert!(both(3), "{:#?}", a.log().lines());
+    std::fs::remove_file(&marker).expect("a file");
+    assert!(both(5), "{:#?}", a.log().lines());
+    for name in ["one", "two"] {
+        let expected = ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"];
+        assert_eq!(lines(&told.with_extension(name)), expected, "{name}: {:#?}", a.log().lines());
+    }
+}
+
+#[test]
 fn a_notification_that_hangs_delays_no_election_and_is_ended_so_that_the_next_one_runs() {
     let Some(net) = Network::new() else { return };
     let programs = Programs::new();

@@ -70,13 +70,13 @@ fn a_file_that_is_bad_changes_nothing() {
         let mut a = programs.start(&net.a, 150, "", "");
         assert!(net.a.gets_vip(PATIENCE), "{:#?}", a.log().lines());
         let path = programs.file(&format!("{}.toml", net.a.host.name()));
-        let elsewhere = good.replace("eth0", "eth9").replace("51", "52").replace(&VIP.to_string(), "192.0.2.111");
+        let beside = good.replace("51", "52");
         let cases = [
             (good.replace("vrid", "vird"), "unknown field"),
             (good.replace("150", "0"), "priority 0 is not"),
             (good.clone() + "track-scripts = [\"none\"]", "script \"none\", which is not there"),
             // It is found out when others run already.
-            (good.clone() + &elsewhere, "no interface \"eth9\""),
+            (good.clone() + &beside, "is an address of virtual router 51 on eth0 already"),
         ];
         for (number, (text, words)) in cases.iter().enumerate() {
             std::fs::write(&path, text).expect("a file");

@@ -5,6 +5,7 @@
 mod common;
 
 mod backup_backup;
+mod imperfect;
 mod master_backup;
 mod node;
 mod notify_mail;

@@ -14,7 +14,7 @@ pub(crate) struct Site {
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) capture: Capture,
     vip: IpAddr,
-    _lan: Bridge,
+    pub(crate) lan: Bridge,
     _lab: Lab,
 }
 
@@ -30,7 +30,7 @@ impl Site {
             hosts.push(host);
         }
         let capture = lan.capture().unwrap();
-        Some(Self { hosts, interfaces, capture, vip: vip.parse().unwrap(), _lan: lan, _lab: lab })
+        Some(Self { hosts, interfaces, capture, vip: vip.parse().unwrap(), lan, _lab: lab })
     }
 
     /// Who has the virtual address, from 0.

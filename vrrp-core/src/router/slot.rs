@@ -59,7 +59,12 @@ pub(super) struct Rest {
 }
 
 impl Slot {
-    pub(super) fn new(generation: u64, interface: IfIndex, params: Params, config: VirtualRouterConfig) -> Self {
+    pub(super) fn new(
+        generation: u64,
+        interface: Option<IfIndex>,
+        params: Params,
+        config: VirtualRouterConfig,
+    ) -> Self {
         // Without an address to advertise from it must not be Active: nobody would hear it.
         let faults = match params.primary_address() {
             Some(_) => Faults::NONE,
@@ -71,7 +76,7 @@ impl Slot {
             #[cfg(feature = "auth-hmac")]
             hmac: None,
             group: None,
-            interface: Some(interface),
+            interface,
             faults,
             promoting: false,
             heard_checksum: None,

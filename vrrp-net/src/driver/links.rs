@@ -148,11 +148,17 @@ impl Driver {
     }
 
     /// The token of the interface with this name, which is opened if it is not in use yet.
-    pub(super) fn interface_token(&mut self, name: &str) -> Result<u64, Error> {
+    pub(super) fn interface_token(&mut self, name: &str, may_be_absent: bool) -> Result<u64, Error> {
         if let Some((token, _)) = self.interfaces.iter().find(|(_, interface)| interface.name == name) {
             return Ok(*token);
         }
-        let interface = Interface::open(&mut self.netlink, name)?;
+        let interface = match Interface::open(&mut self.netlink, name) {
+            Err(error @ Error::UnknownInterface { .. }) if may_be_absent => {
+                self.events.push(DriverEvent::InterfaceFailed { interface: name.to_owned(), error });
+                Interface::absent(name)
+            }
+            other => other?,
+        };
         let token = self.next_token;
         self.next_token += SOCKETS_PER_INTERFACE;
         self.interfaces.insert(token, interface);

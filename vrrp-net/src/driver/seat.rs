@@ -18,11 +18,12 @@ use crate::{RouterConfig, VirtualMacInterface, VirtualMacs};
 impl Driver {
     /// Opens what a virtual router needs on its interfaces.
     pub(super) fn take_seat(&mut self, config: &RouterConfig) -> Result<Seat, Error> {
-        let interface = self.interface_token(&config.interface)?;
+        let interface = self.interface_token(&config.interface, config.may_be_absent)?;
         self.open_socket(interface, config.family())?;
         let virtual_mac = self.create_virtual_mac(interface, config)?;
         let sender = match &virtual_mac {
-            Some(virtual_mac) => self.interface_token(virtual_mac.name())?,
+            Some(virtual_mac) => self.interface_token(virtual_mac.name(), false)?,
+            // If it is to have one and the parent is absent, it gets it with that.
             None => interface,
         };
         self.open_socket(sender, config.family())?;
@@ -50,7 +51,7 @@ impl Driver {
         let mut places = Vec::with_capacity(config.addresses.len());
         for (number, address) in config.addresses.iter().enumerate() {
             let interface = match address.interface() {
-                Some(name) if name != config.interface => self.interface_token(name)?,
+                Some(name) if name != config.interface => self.interface_token(name, config.may_be_absent)?,
                 Some(_) | None => sender,
             };
             places.push(Place { interface, address: address.installed(config), number: Some(number) });
@@ -213,8 +214,8 @@ impl Driver {
             match self.create_virtual_mac(parent, &config) {
                 Ok(None) => {}
                 Ok(Some(virtual_mac)) => {
-                    if let Some(managed) = self.managed.get_mut(&id) {
-                        managed.virtual_mac = Some(virtual_mac);
+                    if let Err(error) = self.sit_on(id, &config, virtual_mac) {
+                        self.events.push(super::DriverEvent::InterfaceFailed { interface: config.interface, error });
                     }
                 }
                 Err(error) => {
@@ -222,6 +223,22 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Has a virtual router send from its new interface with its MAC address, and have its addresses there: under another
+    /// name than before if that is taken meanwhile, or if there was none before.
+    fn sit_on(&mut self, id: RouterId, config: &RouterConfig, virtual_mac: VirtualMacInterface) -> Result<(), Error> {
+        let sender = self.interface_token(virtual_mac.name(), false)?;
+        let places = self.places(sender, config)?;
+        let Some(managed) = self.managed.get_mut(&id) else { return Ok(()) };
+        (managed.sender, managed.virtual_mac) = (sender, Some(virtual_mac));
+        for place in std::mem::replace(&mut managed.places, places) {
+            self.owners.remove(&(place.interface, place.address.address()));
+        }
+        for place in &managed.places {
+            self.owners.insert((place.interface, place.address.address()), id);
+        }
+        self.open_socket(sender, config.family())
     }
 
     fn set_virtual_mac_up(&mut self, id: RouterId, wanted: bool, up: bool) {

@@ -328,7 +328,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
     #[cfg(feature = "auth-hmac")]
     let mut keys = None;
-    let (mut yield_when, mut group) = (Yield::Auto, None);
+    let (mut yield_when, mut group, mut absent) = (Yield::Auto, None, false);
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -348,6 +348,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
                 elsewhere.push(address.parse::<Address>().unwrap().on_interface(name).excluded());
             }
             Some(("accept", "no")) => accept = false,
+            Some(("absent", "yes")) => absent = true,
             Some(("link-delay", millis)) => link_delay = Duration::from_millis(millis.parse().unwrap()),
             Some(("lease", "off")) => lease = Lease::Off,
             Some(("lease", seconds)) => lease = Lease::Fixed(seconds.parse().unwrap()),
@@ -372,6 +373,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
         .with_lease(lease)
         .with_accept_mode(accept)
         .with_link_delay(link_delay)
+        .with_absent_interface(absent)
         .with_priority(Priority::new(priority).unwrap())
         .with_interval(Interval::from_centiseconds(interval).unwrap())
         .with_preempt(preempt)

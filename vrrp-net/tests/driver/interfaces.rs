@@ -40,6 +40,57 @@ fn an_interface_that_is_made_anew_is_used_again() {
 }
 
 #[test]
+fn an_interface_that_is_absent_at_the_start_is_waited_for_if_it_may_be_absent() {
+    let Some(net) = Pair::new() else { return };
+    let mut a = Agent::start(&net.a);
+    a.tell("try-add 198.51.100.100 interface=eth1 interval=10");
+    a.expect("no interface \"eth1\" (have: lo, eth0)");
+    a.tell("add 198.51.100.100 interface=eth1 interval=10 absent=yes");
+    a.expect("eth1 cannot be used: no interface \"eth1\"");
+    a.expect("cannot take part yet: the interface is down");
+    // Its place is taken, although it is nowhere.
+    a.tell("try-add 198.51.100.101 interface=eth1 interval=10 absent=yes");
+    a.expect("there is a virtual router 51 on eth1 already");
+    // The others serve meanwhile.
+    a.tell("add 192.0.2.100 interval=10 absent=yes");
+    a.expect("-> Active");
+    let _eth1 = net.a.attach(&net.lan, "eth1", &["198.51.100.1/24"]).unwrap();
+    assert!(a.says("-> Active", 2), "{:#?}", a.lines());
+    assert!(net.a.wait_for_address("198.51.100.100".parse().unwrap(), true, PATIENCE).unwrap());
+    a.stop();
+}
+
+#[test]
+fn one_with_a_virtual_mac_gets_it_when_its_interface_comes_also_beside_another_one_of_that_number() {
+    let Some(net) = Pair::new() else { return };
+    let mut a = Agent::start(&net.a);
+    a.tell("add 198.51.100.100 interface=eth1 interval=10 mac=virtual absent=yes");
+    a.expect("cannot take part yet: the interface is down");
+    a.tell("add 192.0.2.100 interval=10 mac=virtual");
+    a.expect("-> Active");
+    let capture = net.lan.capture().unwrap();
+    let _eth1 = net.a.attach(&net.lan, "eth1", &["198.51.100.1/24"]).unwrap();
+    assert!(a.says("-> Active", 2), "{:#?}", a.lines());
+    let at = |address: &str| {
+        let all = net.a.addresses().unwrap();
+        let found = all.iter().find(|it| it.address.to_string() == address).map(|it| it.interface);
+        found.and_then(|index| net.a.netlink().unwrap().link(index).ok())
+    };
+    let mac = Some([0, 0, 0x5e, 0, 1, 51]);
+    assert!(eventually(|| at("198.51.100.100").is_some_and(|link| link.mac == mac)), "{:#?}", a.lines());
+    assert_ne!(at("198.51.100.100").map(|link| link.index), at("192.0.2.100").map(|link| link.index));
+    // It advertises from there, with that MAC address.
+    let advertises = || {
+        capture
+            .frames()
+            .iter()
+            .any(|it| it.bytes.get(6..12) == Some(&mac.unwrap()) && it.bytes.get(26..30) == Some(&[198, 51, 100, 1]))
+    };
+    assert!(eventually(advertises), "{:#?}", a.lines());
+    a.stop();
+}
+
+#[test]
 fn a_carrier_that_returns_is_waited_for_as_long_as_configured() {
     let Some(net) = Pair::new() else { return };
     let mut a = Agent::start(&net.a);

@@ -4,6 +4,7 @@ mod options;
 mod pid;
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use examples::daemon::config::Config;
 use examples::daemon::{self, Reload};
 use examples::keepalived::{self, Disk, Reading, build};
 use examples::logging::{LevelFilter, Logging};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use self::options::Options;
 use self::pid::PidFiles;
@@ -42,6 +44,9 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if let Some(what) = &options.signum {
         println!("{}", signal_number(what));
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(name) = &options.namespace {
+        enter(name).with_context(|| format!("network namespace {name:?}"))?;
     }
     if let Some(file) = &options.config_test {
         return test(options, file.as_deref());
@@ -88,6 +93,12 @@ fn serve(options: &Options) -> anyhow::Result<()> {
     };
     let first = load()?;
     daemon::run(first, Some(Box::new(load) as Reload<'_>))
+}
+
+/// Goes into a network namespace of `ip netns`: all that is done from now on is done there.
+fn enter(name: &str) -> anyhow::Result<()> {
+    let file = std::fs::File::open(Path::new("/run/netns").join(name))?;
+    Ok(move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
 /// Reads the configuration.

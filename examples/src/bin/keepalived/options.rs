@@ -12,7 +12,7 @@ use clap::{ArgAction, Parser};
 /// releases them at once; SIGHUP reads the configuration again. If the process is killed, its guardian (a small child process)
 /// releases the addresses at once.
 #[derive(Debug, Parser)]
-#[command(name = "keepalived", version, disable_version_flag = true)]
+#[command(name = "keepalived", version, disable_version_flag = true, args_override_self = true)]
 pub(crate) struct Options {
     /// The configuration
     #[arg(short = 'f', long, value_name = "FILE", default_value = "/etc/keepalived/keepalived.conf")]
@@ -214,6 +214,13 @@ mod tests {
         assert_eq!(options.notices().len(), 1, "{:?}", options.notices());
         assert_eq!(parse("").use_file, Path::new("/etc/keepalived/keepalived.conf"));
         assert_eq!(parse("-S local3 -nldD").facility(), 19);
+    }
+
+    #[test]
+    fn of_an_option_that_is_given_twice_the_last_one_holds() {
+        let options = parse("-n -f /a.conf -D -n -f /b.conf -D -p /p --pid=/q");
+        assert_eq!((options.use_file.as_path(), options.log_detail), (Path::new("/b.conf"), 2));
+        assert_eq!(options.pid.as_deref(), Some(Path::new("/q")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use vrrp_net::vrrp_core::wire::{Authentication, ChecksumAcceptance, ChecksumPoli
 use vrrp_net::vrrp_core::{Addressing, Family, Preempt, Version};
 use vrrp_net::{Announcements, RouterConfig, VirtualMac};
 
-use super::Builder;
+use super::{Builder, watched};
 use crate::daemon::config::{Router, settle_time};
 use crate::keepalived::config::{AntiReplay, Hmac, HmacKey, HmacMode, InitialState, Instance, KeyNumber, OldChecksum};
 
@@ -34,12 +34,12 @@ impl Builder<'_> {
             .with_answer_rivals(!instance.lower_prio_no_advert.unwrap_or_default())
             .with_strict_address_list(instance.strict_mode.unwrap_or_default())
             .with_accept_mode(instance.accept.unwrap_or(!instance.strict_mode.unwrap_or_default()))
-            .with_link_delay(self.link_delay(interface.as_str()));
-        for address in &instance.virtual_ipaddress {
-            config = config.with_address(self.address(address)?);
-        }
-        for address in &instance.virtual_ipaddress_excluded {
-            config = config.with_address(self.address(address)?.excluded());
+            .with_link_delay(self.link_delay(interface.as_str()))
+            // The others are to serve meanwhile.
+            .with_absent_interface(true);
+        for (address, excluded) in self.distinct(instance) {
+            let made = self.address(address)?;
+            config = config.with_address(if excluded { made.excluded() } else { made });
         }
         for route in &instance.virtual_routes {
             config = self.route(route).into_iter().fold(config, RouterConfig::with_route);
@@ -69,7 +69,8 @@ impl Builder<'_> {
         config = self.authenticated(config, instance, version);
         let groups = self.configuration.vrrp_sync_groups.iter().filter(|group| group.group.contains(&instance.name));
         let tracking = std::iter::once(&instance.track).chain(groups.map(|group| &group.track));
-        let sources: Vec<_> = tracking.flat_map(|tracking| self.interfaces(tracking, interface.as_str())).collect();
+        let mut sources: Vec<_> = tracking.flat_map(|tracking| self.interfaces(tracking, interface.as_str())).collect();
+        sources.extend(watched::implied(instance, &sources));
         Some(Router {
             tracks: self.tracks(&instance.track),
             notify: self.notify(&instance.notify),
@@ -127,9 +128,10 @@ impl Builder<'_> {
         }
     }
 
-    fn addressing(&self, instance: &Instance, family: Family) -> Addressing {
-        if !instance.unicast_peer.is_empty() {
-            let bounds = || instance.unicast_peer.iter();
+    fn addressing(&mut self, instance: &Instance, family: Family) -> Addressing {
+        let peers = self.peers(instance);
+        if !peers.is_empty() {
+            let bounds = || peers.iter();
             // Peers may be behind routers unless it is said that they are not, and one of the others sends 64 over IPv6.
             let ttl = TtlPolicy::Routed {
                 min: bounds().filter_map(|peer| peer.min_ttl).min().unwrap_or(1),
@@ -240,7 +242,7 @@ impl Builder<'_> {
 }
 
 /// VRRPv2 unless something else is said, and VRRPv3 over IPv6, which VRRPv2 does not have.
-fn version(instance: &Instance) -> Version {
+pub(super) fn version(instance: &Instance) -> Version {
     let first = instance.virtual_ipaddress.first().map(|address| Family::of(address.address));
     match (instance.version, first.unwrap_or(Family::V4)) {
         (Some(3), family) | (_, family @ Family::V6) => Version::V3(family),

@@ -1,5 +1,9 @@
 //! What virtual routers track.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use vrrp_net::tracking::{Source, TrackedInterface};
 
 use super::Builder;
@@ -20,7 +24,9 @@ impl Builder<'_> {
             };
             list.iter().map(track).collect()
         };
-        let scripts = of(&tracking.scripts, Watched::Script);
+        let mut scripts = of(&tracking.scripts, Watched::Script);
+        // A check that cannot be run says nothing, of which there is a warning; what does not exist is found by the reader.
+        scripts.retain(|track| !self.cannot_run.contains(&track.what));
         let files = of(&tracking.files, Watched::File);
         [scripts, files, of(&tracking.processes, Watched::Process)].concat()
     }
@@ -36,9 +42,27 @@ impl Builder<'_> {
         others.map(source).collect()
     }
 
-    pub(super) fn script(&mut self, script: &VrrpScript) -> Option<Script> {
+    /// The checks that can be run. One whose program or user is missing counts for nothing, as keepalived has it.
+    pub(super) fn scripts(&mut self) -> Vec<Script> {
+        let mut made = Vec::new();
+        for script in &self.configuration.vrrp_scripts {
+            match self.script(script) {
+                Some(script) => made.push(script),
+                None => drop(self.cannot_run.insert(Watched::Script(script.name.text.clone()))),
+            }
+        }
+        made
+    }
+
+    fn script(&mut self, script: &VrrpScript) -> Option<Script> {
         // One that is not given is told of by the reader.
-        let command = self.command(script.script.as_ref().filter(|script| !script.command.is_empty())?)?;
+        let written = script.script.as_ref().filter(|script| !script.command.is_empty())?;
+        let command = self.command(written)?;
+        if let Some(program) = written.command.first().filter(|program| !may_be_run(program)) {
+            let message = format!("{}: {program} is not there or no program: the check is ignored", script.name.text);
+            self.warn(written.span, message);
+            return None;
+        }
         Some(Script {
             interval: script.interval.0,
             timeout: script.timeout.map(|timeout| timeout.0),
@@ -77,6 +101,31 @@ impl Builder<'_> {
             ..TrackedProcess::new(process.name.text.clone(), program)
         })
     }
+}
+
+/// The other interfaces that addresses and routes are on, but for those that are tracked as somebody said: an address on an
+/// interface that is down serves nobody, and another host may have one that is up.
+pub(super) fn implied(instance: &config::Instance, tracked: &[Source]) -> Vec<Source> {
+    let addresses = instance.virtual_ipaddress.iter().chain(&instance.virtual_ipaddress_excluded);
+    let of_addresses = addresses.filter(|address| !address.no_track).filter_map(|address| address.dev.as_ref());
+    let of_routes = instance.virtual_routes.iter().filter(|it| !it.no_track).filter_map(|it| it.dev.as_ref());
+    let said =
+        |name: &str| tracked.iter().any(|it| matches!(it, Source::Interface(interface) if interface.name == name));
+    let own = instance.interface.as_ref().map(config::Name::as_str);
+    let names = of_addresses.chain(of_routes).map(config::Name::as_str);
+    let names: BTreeSet<&str> = names.filter(|name| Some(*name) != own && !said(name)).collect();
+    let source = |name: &str| {
+        let effect = Effect::FAULT.tracked(true);
+        Source::Interface(TrackedInterface { name: name.to_owned(), impact: effect.impact, inverted: effect.inverted })
+    };
+    names.into_iter().map(source).collect()
+}
+
+/// Whether a program that is named by its place is there. Any killall is done without one.
+fn may_be_run(program: &str) -> bool {
+    let path = Path::new(program);
+    let is_program = || path.metadata().is_ok_and(|about| about.is_file() && about.mode() & 0o111 != 0);
+    !path.is_absolute() || path.file_name().is_some_and(|name| name == "killall") || is_program()
 }
 
 /// Heavier than any priority makes no difference.
