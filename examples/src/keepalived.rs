@@ -8,6 +8,7 @@
 //! reads them line by line, through conditions (`@host`), definitions (`$NAME=`), sequences (`~SEQ`) and includes; `lexer`
 //! and `tree` make blocks of the lines; `keyword` and `entry` are what the tables of keywords in `config` are written in.
 
+#[cfg(feature = "daemons")]
 pub mod build;
 pub mod config;
 pub mod diagnostic;

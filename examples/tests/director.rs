@@ -6,6 +6,9 @@ mod guest;
 #[allow(dead_code)]
 #[path = "../../vrrp-ipvs/tests/kernel/net.rs"]
 mod net;
+#[allow(dead_code)]
+#[path = "director/network.rs"]
+mod network;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,15 +16,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use guest::on_ipvs;
 use net::{Host, cable, wait_for};
+use network::{Web, bridge, counts, get_from};
 
 /// Longer than anything here takes: the guest has one processor, and a slow one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,65 +154,9 @@ impl Drop for Director {
     }
 }
 
-/// A web server, which stops listening when it is dropped.
-struct Web {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Web {
-    fn on(host: &Host, body: &'static str) -> Self {
-        let listener = host.inside(|| TcpListener::bind("[::]:80").unwrap());
-        listener.set_nonblocking(true).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    Ok((connection, _)) => answer(connection, body),
-                    Err(_) => std::thread::sleep(Duration::from_millis(2)),
-                }
-            }
-        });
-        Self { stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn answer(mut connection: TcpStream, body: &str) {
-    let _ = connection.set_nonblocking(false);
-    let _ = connection.set_read_timeout(Some(Duration::from_secs(5)));
-    let (mut request, mut octet) = (Vec::new(), [0]);
-    while !request.ends_with(b"\r\n\r\n") && connection.read(&mut octet).is_ok_and(|read| read == 1) {
-        request.push(octet[0]);
-    }
-    let length = body.len();
-    let _ = write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-}
-
 /// The body that the client gets from the virtual address.
 fn get(client: &Host) -> std::io::Result<String> {
     get_from(client, VIP)
-}
-
-fn get_from(client: &Host, server: &str) -> std::io::Result<String> {
-    let server: SocketAddr = server.parse().unwrap();
-    client.inside(|| {
-        let mut connection = TcpStream::connect_timeout(&server, Duration::from_secs(2))?;
-        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-        connection.write_all(b"GET / HTTP/1.1\r\nHost: vip\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        connection.read_to_string(&mut text)?;
-        Ok(text.rsplit("\r\n").next().unwrap_or_default().to_owned())
-    })
 }
 
 /// How often each body came in `count` requests.
@@ -220,10 +166,6 @@ fn bodies(client: &Host, count: usize) -> BTreeMap<String, usize> {
         *bodies.entry(get(client).unwrap()).or_default() += 1;
     }
     bodies
-}
-
-fn counts<const N: usize>(counts: [(&str, usize); N]) -> BTreeMap<String, usize> {
-    counts.into_iter().map(|(body, count)| (body.to_owned(), count)).collect()
 }
 
 /// Waits until the director's table holds these servers, by the last part of their addresses; how long that took.
@@ -341,7 +283,7 @@ fn a_director_that_reads_its_file_again_goes_on_with_what_is_in_it_now() {
         .unwrap();
         let _three = Web::on(&network.servers[2], "three");
         director.signal(Signal::HUP);
-        director.says("as it is now");
+        director.says("reloaded: ");
         pool(host, &director, &["13", "15"]);
         assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
         assert!(host.ip("address show").contains("10.0.0.101/32"));
@@ -350,7 +292,7 @@ fn a_director_that_reads_its_file_again_goes_on_with_what_is_in_it_now() {
 
         std::fs::write(&director.files[0], "[router]\n").unwrap();
         director.signal(Signal::HUP);
-        director.says("goes on as before: ");
+        director.says("the configuration stays as it is: ");
         assert_eq!(bodies(&network.client, 4), counts([("one", 2), ("three", 2)]));
     });
 }
@@ -456,22 +398,6 @@ fn a_director_balances_ipv6_and_neither_checks_nor_tunnels_from_the_virtual_addr
             assert!(served.is_some(), "{forwarding}: {}", director.log());
         }
     });
-}
-
-/// A bridge with hosts on it, each by an interface of this name.
-fn bridge(name: &str, hosts: &[(&Host, &str)]) -> Host {
-    let switch = Host::new();
-    switch.ip("link add br0 type bridge");
-    switch.ip("link set br0 up");
-    for (number, (host, address)) in hosts.iter().enumerate() {
-        let port = format!("{name}{number}");
-        cable(&port, (host, address), (&switch, ""));
-        switch.ip(&format!("link set {port} master br0"));
-        host.ip(&format!("link set {port} down"));
-        host.ip(&format!("link set {port} name {name}"));
-        host.ip(&format!("link set {name} up"));
-    }
-    switch
 }
 
 #[test]

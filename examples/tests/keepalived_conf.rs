@@ -1,5 +1,7 @@
 //! keepalived.conf files as people write them: real deployments, and typical mistakes with what is said about them.
 
+#[path = "keepalived_conf/balance.rs"]
+mod balance;
 #[path = "keepalived_conf/deployments.rs"]
 mod deployments;
 #[path = "keepalived_conf/keywords.rs"]

@@ -208,6 +208,16 @@ pub(crate) const ACCEPT: Instruction = Instruction { code: RETURN, jump_true: 0,
 /// Let nothing of the datagram through.
 pub(crate) const DROP: Instruction = Instruction { code: RETURN, jump_true: 0, jump_false: 0, value: 0 };
 
+/// Let a packet socket have only what leaves: `PACKET_OUTGOING` of `linux/if_packet.h`, asked for at `SKF_AD_OFF` and
+/// `SKF_AD_PKTTYPE`.
+#[cfg(feature = "lab")]
+pub(crate) const SENT: [Instruction; 4] = [
+    Instruction { code: LOAD_BYTE, jump_true: 0, jump_false: 0, value: (-0x1000_i32 + 4).cast_unsigned() },
+    Instruction { code: JUMP_EQUAL, jump_true: 1, jump_false: 0, value: 4 },
+    DROP,
+    ACCEPT,
+];
+
 /// `SKF_NET_OFF`: from here on an offset counts from the network header.
 pub(crate) const IPV6_HEADER: u32 = (-0x0010_0000_i32).cast_unsigned();
 

@@ -215,6 +215,49 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<u
     byte_count(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
+/// Have the kernel note when it sees each frame, for [`receive_stamped`].
+#[cfg(feature = "lab")]
+pub(crate) fn stamp_frames(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)
+}
+
+/// As [`receive`], with how long ago the kernel saw the frame: it may have waited for its reader.
+#[cfg(feature = "lab")]
+pub(crate) fn receive_stamped(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Duration)> {
+    /// Room for a time, aligned for its header.
+    #[repr(C, align(8))]
+    struct Ancillary([u8; 64]);
+    let mut ancillary = Ancillary([0; 64]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: integers and pointers, for which zero and null are values.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut ancillary).cast();
+    message.msg_controllen = size_of::<Ancillary>() as _;
+    // SAFETY: the message points to buffers that outlive the call, with their lengths.
+    let length = byte_count(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) })?;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec for the call to write to.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) })?;
+    let since_epoch = |time: libc::timespec| {
+        let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+    };
+    // SAFETY: the kernel has filled the ancillary data and set its length; the first header, if any, lies inside of it,
+    // and the time is read only if it is long enough for one.
+    let seen = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        header.as_ref().and_then(|it| {
+            let is_time = (it.cmsg_level, it.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS);
+            let whole = it.cmsg_len >= libc::CMSG_LEN(socklen::<libc::timespec>()) as _;
+            (is_time && whole).then(|| libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned())
+        })
+    };
+    Ok((length, seen.map_or(Duration::ZERO, |seen| since_epoch(now).saturating_sub(since_epoch(seen)))))
+}
+
 /// Have the interface receive frames for other hosts too, as long as the socket is open.
 #[cfg(feature = "lab")]
 pub(crate) fn set_promiscuous(socket: BorrowedFd<'_>, interface: IfIndex) -> io::Result<()> {

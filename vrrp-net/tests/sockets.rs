@@ -357,7 +357,7 @@ fn a_socket_outlives_its_interface_being_down() {
     let Some(pair) = Pair::new() else { return };
     let mut netlink = pair.b.netlink().unwrap();
     let (sender, listener) = (open(&pair.a, &pair.a0, Family::V4), open(&pair.b, &pair.b0, Family::V4));
-    sender.join().unwrap();
+    sender.join(sender.family().group()).unwrap();
     listener.join(listener.family().group()).unwrap();
     netlink.set_up(pair.b0.index(), false).unwrap();
     let advert = Outgoing::new(b_of(Family::V4), Family::V4.group(), &PAYLOAD);
@@ -482,7 +482,7 @@ fn a_socket_that_is_passed_on_keeps_what_it_has_heard_and_joined() {
         let sender = open(&pair.a, &pair.a0, family);
         let (listener, witness) = (open(&pair.b, &pair.b0, family), open(&pair.b, &pair.b0, family));
         listener.join(listener.family().group()).unwrap();
-        witness.join().unwrap();
+        witness.join(witness.family().group()).unwrap();
         let advert = Outgoing::new(a_of(family), family.group(), &PAYLOAD);
         send(&sender, &[advert]);
         wait_for(&witness, 1);
@@ -534,10 +534,10 @@ fn joining_on_an_interface_that_is_gone_names_it() {
         let interface = pair.a.attach(&pair.lan, "eth9", &[]).unwrap();
         let socket = open(&pair.a, &interface, family);
         interface.delete().unwrap();
-        let error = socket.join().unwrap_err().to_string();
+        let error = socket.join(socket.family().group()).unwrap_err().to_string();
         let start = format!("join {} on interface {}: No such device", family.group(), interface.index());
         assert!(error.starts_with(&start), "{error}");
-        socket.leave().unwrap();
+        socket.leave(socket.family().group()).unwrap();
         assert!(socket.as_fd().try_clone_to_owned().is_ok());
     }
 }

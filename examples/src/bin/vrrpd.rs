@@ -47,6 +47,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if daemon::caretaker::is_wanted() {
+        return daemon::caretaker::run();
+    }
     let arguments = Arguments::parse();
     // A log in a file or a journal has no colours.
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -424,7 +424,7 @@ pub struct User {
 }
 
 /// Virtual servers, and what is run when they change.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct DirectorConfig {
     /// The virtual servers with their checks.
     pub config: vrrp_ipvs::director::Config,
@@ -434,8 +434,20 @@ pub struct DirectorConfig {
     pub quorum_impact: Option<Impact>,
     /// Whether every service that is in the kernel's table at the start is a former run's, and goes if it is not wanted.
     pub whole_table: bool,
+    /// How long the kernel keeps connections that are silent (`lvs_timeouts`): 0 leaves one as it is, `None` all of them.
+    pub timeouts: Option<vrrp_ipvs::Timeouts>,
+    /// Whether it is told at the start of each real server how it is, which is no change (`rs_init_notifies`).
+    pub initial_notices: bool,
     /// What is run and mailed, by the name of the virtual server.
     pub notify: Vec<ServerNotify>,
+}
+
+impl DirectorConfig {
+    /// Whether there is something in it that the kernel's IPVS is needed for.
+    pub const fn needs_ipvs(&self) -> bool {
+        let config = &self.config;
+        !config.virtual_servers.is_empty() || config.sync.is_some() || self.timeouts.is_some() || self.whole_table
+    }
 }
 
 /// What is run and mailed for one virtual server.

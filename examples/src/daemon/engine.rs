@@ -5,18 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use vrrp_ipvs::Ipvs;
 use vrrp_ipvs::director::Director;
 use vrrp_net::vrrp_core::track::Tracked;
 use vrrp_net::vrrp_core::{GroupId, Role, RouterId, State};
 use vrrp_net::{Driver, DriverEvent, Guardian};
 
+use super::caretaker::Caretaker;
 use super::config::{Command, Config, Router, Track};
 use super::fifo::OpenFifo;
 use super::log;
 use super::mail::Mailer;
 use super::notify::{Notifier, Told};
 use super::process::{Report, Runner};
+use super::servers::Listeners;
 use super::users;
 use super::watch::Watch;
 use crate::control::Control;
@@ -27,6 +28,9 @@ pub(super) struct Engine {
     pub(super) config: Config,
     pub(super) driver: Driver,
     pub(super) director: Option<Director>,
+    /// When it is tried again to balance, while that cannot be done.
+    pub(super) balances_again: Option<Instant>,
+    pub(super) caretaker: Option<Caretaker>,
     /// By name.
     pub(super) routers: BTreeMap<String, Running>,
     pub(super) names: BTreeMap<RouterId, String>,
@@ -72,7 +76,7 @@ pub(super) struct RunningGroup {
 
 impl Engine {
     /// Starts everything.
-    pub(super) fn start(config: Config) -> anyhow::Result<Self> {
+    pub(super) fn start(config: Config, caretaker: Option<Caretaker>) -> anyhow::Result<Self> {
         config.validate()?;
         let mut driver = Driver::new()?;
         if config.guardian {
@@ -93,6 +97,8 @@ impl Engine {
             config,
             driver,
             director: None,
+            balances_again: None,
+            caretaker,
             routers: BTreeMap::new(),
             names: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -112,36 +118,21 @@ impl Engine {
             Ok(control) => engine.control = control,
             Err(error) => tracing::error!("nobody can ask how things are: {error:#}"),
         }
+        // Checks may go by them.
         engine.driver.set_statics(engine.config.statics.clone())?;
-        // The table first, then the addresses.
-        engine.start_director()?;
         for fifo in engine.config.fifos.clone() {
             match OpenFifo::open(fifo, &mut engine.runner) {
                 Ok(fifo) => engine.fifos.push(fifo),
                 Err(error) => tracing::error!("nobody is told there: {error:#}"),
             }
         }
-        engine.driver.set_statics(engine.config.statics.clone())?;
+        // The table first, then the virtual addresses.
+        engine.start_director()?;
         match engine.begins_at {
             Some(_) => tracing::info!("virtual routers begin in {:?}", engine.config.startup_delay),
             None => engine.begin()?,
         }
         Ok(engine)
-    }
-
-    pub(super) fn start_director(&mut self) -> anyhow::Result<()> {
-        let Some(config) = &self.config.director else { return Ok(()) };
-        if config.config.virtual_servers.is_empty() {
-            return Ok(());
-        }
-        let mut ipvs = Ipvs::open()?;
-        let left = if config.whole_table { ipvs.service_list()? } else { Vec::new() };
-        let mut director = Director::new(ipvs, config.config.clone())?;
-        director.take_over(left.into_iter().map(|status| status.service.id))?;
-        let events = director.process()?;
-        self.director = Some(director);
-        self.take_director(events);
-        Ok(())
     }
 
     /// Adds all virtual routers and groups.
@@ -210,6 +201,7 @@ impl Engine {
             self.take_report(&report);
         }
         self.watch.due(&mut self.runner, now);
+        self.balance_again()?;
         if let Some(director) = &mut self.director {
             let events = director.process()?;
             self.take_director(events);
@@ -332,26 +324,14 @@ impl Engine {
         self.driver.router().params(id).map_or(0, |params| params.priority().get())
     }
 
-    /// The director balances where the addresses are.
-    pub(super) fn follow_roles(&mut self) -> anyhow::Result<()> {
-        let Some(config) = &self.config.director else { return Ok(()) };
-        let follows = |name: &String| config.routers.is_empty() || config.routers.contains(name);
-        let roles = self.routers.iter().filter(|(name, _)| follows(name));
-        let roles: Vec<Role> =
-            roles.filter_map(|(_, running)| self.driver.router().state(running.id)).map(|state| state.role()).collect();
-        let order = [Role::Active, Role::Claimant, Role::Backup];
-        let role = order.into_iter().find(|role| roles.contains(role)).unwrap_or(Role::Initialize);
-        self.director.as_mut().map_or(Ok(()), |director| director.set_role(role))?;
-        Ok(())
-    }
-
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let director = self.director.as_ref().map(|director| director.as_fd());
         [self.driver.as_fd(), self.runner.as_fd()].into_iter().chain(director).chain(self.control.descriptors())
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.runner.poll_timeout(), self.watch.poll_timeout(), self.begins_at].into_iter().flatten().min()
+        let own = [self.begins_at, self.balances_again];
+        [self.runner.poll_timeout(), self.watch.poll_timeout()].into_iter().chain(own).flatten().min()
     }
 
     pub(super) fn hand_over_all(&mut self) -> anyhow::Result<()> {
@@ -392,8 +372,9 @@ impl Engine {
     /// Releases everything, tells everybody, and ends.
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
         self.take_events()?;
-        let Self { config, driver, director, mut routers, names, mut groups, mut runner, mut notifier, .. } = self;
-        let (mut fifos, mailer) = (self.fifos, self.mailer);
+        let Self { config, driver, director, caretaker, mut routers, names, mut groups, .. } = self;
+        let (mut runner, mut notifier) = (self.runner, self.notifier);
+        let (mut fifos, mut mailer) = (self.fifos, self.mailer);
         let priorities: BTreeMap<RouterId, u8> = names
             .keys()
             .map(|id| (*id, driver.router().params(*id).map_or(0, |params| params.priority().get())))
@@ -405,7 +386,12 @@ impl Engine {
         }
         // The addresses go before what is behind them.
         if let Some(director) = director {
-            director.shutdown()?.iter().for_each(log::director);
+            let events = director.shutdown()?;
+            let (notifier, fifos, mailer) = (&mut notifier, fifos.as_mut_slice(), mailer.as_mut());
+            Listeners { config: &config, notifier, fifos, mailer }.tell(&events);
+        }
+        if let Some(caretaker) = caretaker {
+            caretaker.finish();
         }
         super::tell::stopped(&config, &mut routers, &mut groups, &priorities, &mut notifier, &mut fifos);
         let until = Instant::now() + config.stop_timeout;

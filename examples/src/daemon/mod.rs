@@ -9,6 +9,8 @@
 //! | SIGUSR1, SIGUSR2 | logs how everything is, as `vrrpctl show` prints it |
 //! | SIGHUP | reads the configuration anew; no role is left unless the change demands it, and a bad one changes nothing |
 
+mod balance;
+pub mod caretaker;
 pub mod config;
 mod engine;
 mod fifo;
@@ -35,9 +37,10 @@ use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use self::caretaker::Caretaker;
 use self::config::Config;
 use self::engine::Engine;
-pub use self::process::find;
+pub use self::process::{check_safe, find};
 use self::signals::Signals;
 use self::systemd::Manager;
 
@@ -54,11 +57,13 @@ pub type Reload<'r> = Box<dyn FnMut() -> anyhow::Result<Config> + 'r>;
 /// A configuration that makes no sense or cannot be run, or a missing privilege; nothing is left behind.
 pub fn run(config: Config, mut reload: Option<Reload<'_>>) -> anyhow::Result<()> {
     let signals = Signals::catch()?;
+    // This one may do what we may.
+    let caretaker = if Caretaker::is_needed(&config) { Some(Caretaker::spawn()?) } else { None };
     // Nothing of what this process may do is for the programs that it runs; root's rights are root's.
     let _ = rustix::thread::clear_ambient_capability_set();
     vrrp_net::Descriptors::close_all_on_exec();
     let mut manager = Manager::from_environment();
-    let mut engine = Engine::start(config)?;
+    let mut engine = Engine::start(config, caretaker)?;
     manager.ready(&engine.summary());
 
     let mut leaving: Option<Instant> = None;

@@ -183,27 +183,6 @@ impl Engine {
         }
     }
 
-    fn change_director(&mut self, before: &Config) -> anyhow::Result<()> {
-        let servers = self.config.director.as_ref().map(|director| director.config.clone());
-        let servers = servers.filter(|servers| !servers.virtual_servers.is_empty());
-        match (&mut self.director, servers) {
-            (Some(director), Some(servers)) => {
-                let same = before.director.as_ref().is_some_and(|before| before.config == servers);
-                if !same {
-                    director.reconfigure(servers)?;
-                }
-            }
-            (None, Some(_)) => self.start_director()?,
-            (Some(_), None) => {
-                if let Some(director) = self.director.take() {
-                    director.shutdown()?.iter().for_each(super::log::director);
-                }
-            }
-            (None, None) => {}
-        }
-        self.follow_roles()
-    }
-
     fn change_fifos(&mut self) {
         let mut before = std::mem::take(&mut self.fifos);
         for config in self.config.fifos.clone() {

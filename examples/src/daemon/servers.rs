@@ -4,40 +4,55 @@ use std::net::SocketAddr;
 
 use vrrp_ipvs::Protocol;
 use vrrp_ipvs::director::DirectorEvent;
+use vrrp_ipvs::service::FrontendRange;
 
-use super::config::{About, ServerNotify};
+use super::config::{About, Config, ServerNotify};
 use super::engine::Engine;
+use super::fifo::OpenFifo;
 use super::log;
-use super::notify::Object;
+use super::mail::Mailer;
+use super::notify::{Notifier, Object};
+use super::tell;
 
 impl Engine {
     /// What the director says.
     pub(super) fn take_director(&mut self, events: Vec<DirectorEvent>) {
-        let mut quorum = false;
-        for event in events {
-            log::director(&event);
-            match event {
-                DirectorEvent::ServerUp { virtual_server, server } => self.tell_server(&virtual_server, server, true),
-                DirectorEvent::ServerDown { virtual_server, server, .. } => {
-                    self.tell_server(&virtual_server, server, false);
-                }
-                DirectorEvent::QuorumUp { virtual_server, .. } => {
-                    quorum = true;
-                    self.tell_quorum(&virtual_server, true);
-                }
-                DirectorEvent::QuorumDown { virtual_server, .. } => {
-                    quorum = true;
-                    self.tell_quorum(&virtual_server, false);
-                }
-                _ => {}
-            }
-        }
-        if quorum {
+        let quorum =
+            |event: &DirectorEvent| matches!(event, DirectorEvent::QuorumUp { .. } | DirectorEvent::QuorumDown { .. });
+        let changed = events.iter().any(quorum);
+        self.listeners().tell(&events);
+        if changed {
             self.watch.touch();
         }
     }
+}
 
-    fn tell_server(&mut self, virtual_server: &str, server: SocketAddr, up: bool) {
+/// Those who are told.
+pub(super) struct Listeners<'e> {
+    pub(super) config: &'e Config,
+    pub(super) notifier: &'e mut Notifier,
+    pub(super) fifos: &'e mut [OpenFifo],
+    pub(super) mailer: Option<&'e mut Mailer>,
+}
+
+impl Listeners<'_> {
+    /// What the director says.
+    pub(super) fn tell(&mut self, events: &[DirectorEvent]) {
+        for event in events {
+            log::director(event);
+            match event {
+                DirectorEvent::ServerUp { virtual_server, server } => self.tell_server(virtual_server, *server, true),
+                DirectorEvent::ServerDown { virtual_server, server, .. } => {
+                    self.tell_server(virtual_server, *server, false);
+                }
+                DirectorEvent::QuorumUp { virtual_server, .. } => self.tell_quorum(virtual_server, true),
+                DirectorEvent::QuorumDown { virtual_server, .. } => self.tell_quorum(virtual_server, false),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn tell_server(&mut self, virtual_server: &str, server: SocketAddr, up: bool) {
         let notify = self.server_notify(virtual_server);
         let real = notify.real_servers.iter().find(|it| it.server == server);
         let word = if up { "UP" } else { "DOWN" };
@@ -46,7 +61,7 @@ impl Engine {
             self.notifier.push(&Object::VirtualServer(virtual_server.to_owned()), command, Vec::new());
         }
         let place = format!("[{}]:{}:{}", server.ip(), self.protocol(virtual_server), server.port());
-        self.write(About::Servers, &format!("RS {place} {} {word}", notify.label));
+        self.write(&format!("RS {place} {} {word}", notify.label));
         if real.is_some_and(|real| real.mail) {
             let body = format!("Real server {place} of virtual server {virtual_server} is {word}.\n");
             self.mail(&format!("Realserver {place} of virtual server {} - {word}", notify.label), body);
@@ -60,10 +75,20 @@ impl Engine {
         if let Some(command) = command {
             self.notifier.push(&Object::VirtualServer(virtual_server.to_owned()), command, Vec::new());
         }
-        self.write(About::Servers, &format!("VS {} {word}", notify.label));
+        self.write(&format!("VS {} {word}", notify.label));
         if notify.mail {
             let body = format!("Virtual server {virtual_server} has {words} its quorum.\n");
             self.mail(&format!("Virtualserver {} - {word}", notify.label), body);
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        self.fifos.iter_mut().for_each(|fifo| fifo.tell(About::Servers, line));
+    }
+
+    fn mail(&mut self, what: &str, body: String) {
+        if let Some(mailer) = &mut self.mailer {
+            mailer.send(format!("[{}] {what}", tell::host(self.config)), body);
         }
     }
 
@@ -77,9 +102,14 @@ impl Engine {
         notify
     }
 
+    /// As keepalived calls it: what a mark balances has none.
     fn protocol(&self, virtual_server: &str) -> &'static str {
-        let all = self.config.director.iter().flat_map(|director| &director.config.virtual_servers);
-        match all.into_iter().find(|server| server.name == virtual_server).map(|server| server.protocol) {
+        let mut all = self.config.director.iter().flat_map(|director| &director.config.virtual_servers);
+        let server = all.find(|server| server.name == virtual_server);
+        if server.is_some_and(|server| matches!(server.frontends.0.as_slice(), [FrontendRange::Mark(..)])) {
+            return "none";
+        }
+        match server.map(|server| server.protocol) {
             Some(Protocol::Udp) => "udp",
             Some(Protocol::Sctp) => "sctp",
             _ => "tcp",

@@ -1,6 +1,7 @@
 //! From what a keepalived.conf says to what a daemon runs.
 
 mod balance;
+mod checker;
 mod instance;
 mod path;
 mod places;

@@ -36,6 +36,9 @@ impl Kind {
     }
 }
 
+/// An election that settles a cold start would be a resignation among the rest.
+const NOPREEMPT: &str = " --nopreempt --settle 0";
+
 /// What happens to an Active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -252,7 +255,7 @@ impl Member {
             self.peers.iter().for_each(|peer| arguments += &format!(" --unicast-peer {peer}"));
         }
         for (wanted, option) in
-            [(virtual_mac, " --virtual-mac"), (!self.policy.preempt, " --nopreempt"), (!self.guarded, " --no-guardian")]
+            [(virtual_mac, " --virtual-mac"), (!self.policy.preempt, NOPREEMPT), (!self.guarded, " --no-guardian")]
         {
             arguments += if wanted { option } else { "" };
         }

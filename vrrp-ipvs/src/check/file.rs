@@ -15,6 +15,9 @@ pub struct File {
     pub weight: i32,
     /// The other sign; with `weight` 0 it is the number 0 alone that is a failure.
     pub reverse: bool,
+    /// The number changes no weight: it says only whether the server is up, which one is not that takes the weight below all
+    /// limits (keepalived's `FILE_CHECK` without `dynamic`). Default: false.
+    pub fixed: bool,
 }
 
 /// Most octets read of a file.
@@ -49,7 +52,7 @@ impl File {
             (0, value) => Err(Failure::Value(value)),
             (factor, value) => match factor.saturating_mul(value) {
                 more if more <= FAULT => Err(Failure::Value(value)),
-                more => Ok(Passed { weight: Some(Weight::More(more)) }),
+                more => Ok(Passed { weight: (!self.fixed).then_some(Weight::More(more)) }),
             },
         }
     }

@@ -249,6 +249,9 @@ fn a_file_s_number_can_take_the_server_down() {
     assert_eq!(down(1, b"-2147483647"), Err(Failure::Value(-2_147_483_647)));
     assert_eq!(down(1, b"-2147483646"), Ok(Passed { weight: Some(Weight::More(-2_147_483_646)) }));
     assert_eq!(down(i32::MIN, b"9223372036854775807"), Err(Failure::Value(i64::MAX)));
+    let fixed = |text: &[u8]| File { weight: 1, fixed: true, ..File::default() }.judge(text);
+    assert_eq!(fixed(b"-2147483646"), Ok(Passed::default()), "its weight stays");
+    assert_eq!(fixed(b"-2147483647"), Err(Failure::Value(-2_147_483_647)));
 }
 
 #[test]

@@ -451,7 +451,7 @@ fn a_file_says_weight_and_fault() {
     let path = folder.join("value");
     fs::write(&path, "3\n").unwrap();
     let mut driver = Driver::new().unwrap();
-    let file = File { path: path.clone(), weight: 2, reverse: false };
+    let file = File { path: path.clone(), weight: 2, ..File::default() };
     let id = driver.add(check(anywhere(), Probe::File(file))).unwrap();
     assert_eq!(run(&mut driver, 1), [CheckEvent::Up { check: id, weight: Some(Weight::More(6)) }]);
     fs::write(&path, "-2\n").unwrap();
@@ -473,7 +473,7 @@ fn a_file_that_has_changed_is_read_at_once_also_if_it_is_another_one() {
     let path = folder.join("value");
     fs::write(&path, "1").unwrap();
     let mut driver = Driver::new().unwrap();
-    let file = || Probe::File(File { path: path.clone(), weight: 1, reverse: false });
+    let file = || Probe::File(File { path: path.clone(), weight: 1, ..File::default() });
     // Longer than the test takes.
     let schedule = Schedule { delay_loop: Duration::from_secs(3600), ..quick() };
     let add = |driver: &mut Driver| driver.add(Check { schedule, ..check(anywhere(), file()) }).unwrap();

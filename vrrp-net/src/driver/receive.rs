@@ -29,14 +29,15 @@ const QUIET: usize = 200;
 const WAITS_PER_INTERVAL: u32 = 20;
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
-/// The sockets that advertisements come from. While there are very many, each need not wake the process: they are
-/// looked at periodically instead.
+/// The sockets that advertisements come from. While there are very many, each need not wake the process: the first one
+/// does, and those that follow are looked at periodically, until none has come for a while.
 #[derive(Debug)]
 pub(super) struct Intake {
     pub(super) sockets: sys::Epoll,
     /// When they are looked at next, if they do not wake the process.
     next_look: Option<Instant>,
     wait: Duration,
+    busy: bool,
     window_from: Instant,
     in_window: usize,
 }
@@ -47,6 +48,7 @@ impl Intake {
             sockets: sys::Epoll::new()?,
             next_look: None,
             wait: LONGEST_WAIT,
+            busy: false,
             window_from: Instant::ZERO,
             in_window: 0,
         })
@@ -65,19 +67,27 @@ impl Intake {
     /// So many have come. Whether the sockets shall begin or cease to wake the process.
     fn count(&mut self, now: Instant, count: usize) -> Option<bool> {
         self.in_window += count;
-        let was_quiet = self.next_look.is_none();
         let elapsed = now.since(self.window_from);
-        let is_quiet = if elapsed >= WINDOW {
+        self.busy = if elapsed >= WINDOW {
             // After a pause the window was longer.
             let windows = usize::try_from(elapsed.as_nanos() / WINDOW.as_nanos()).unwrap_or(usize::MAX).max(1);
             let in_window = std::mem::take(&mut self.in_window) / windows;
             self.window_from = now;
-            in_window < if was_quiet { BUSY } else { QUIET }
+            in_window >= if self.busy { QUIET } else { BUSY }
         } else {
-            was_quiet && self.in_window < BUSY
+            self.busy || self.in_window >= BUSY
         };
-        self.next_look = (!is_quiet).then(|| now + self.wait);
-        (is_quiet != was_quiet).then_some(is_quiet)
+        let woke = self.next_look.is_none();
+        self.next_look = match self.next_look {
+            _ if !self.busy => None,
+            // Between two bursts to look would be for nothing.
+            None if count == 0 => None,
+            Some(look) if count == 0 && now >= look => None,
+            Some(look) if count == 0 => Some(look),
+            _ => Some(now + self.wait),
+        };
+        let wakes = self.next_look.is_none();
+        (wakes != woke).then_some(wakes)
     }
 }
 
@@ -183,17 +193,29 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_noticed_at_once_and_one_in_each_window_is_no_calm() {
+    fn a_burst_in_each_interval_wakes_the_process_with_its_first_datagram_alone() {
         let mut intake = Intake::new().unwrap();
         let at = |millis: u64| Instant::ZERO + WINDOW + Duration::from_millis(millis);
         assert_eq!(intake.count(at(0), 0), None);
         assert_eq!(intake.count(at(1), BUSY - 1), None);
         assert_eq!(intake.count(at(2), 1), Some(false));
-        for millis in (5..2000).step_by(5) {
-            let burst = if millis % 100 == 0 { 1000 } else { 0 };
-            assert_eq!(intake.count(at(millis), burst), None, "after {millis} ms");
-            assert!(intake.next_look().is_some());
+        assert_eq!(intake.count(at(7), 0), Some(true));
+        for burst in (100..2000).step_by(100) {
+            let told = [(0, 1), (5, 999), (10, 0)].map(|(after, count)| intake.count(at(burst + after), count));
+            assert_eq!(told, [Some(false), None, Some(true)], "after {burst} ms");
         }
+    }
+
+    #[test]
+    fn a_look_for_another_reason_does_not_end_the_wait() {
+        let mut intake = Intake::new().unwrap();
+        let now = Instant::ZERO + WINDOW;
+        assert_eq!(intake.count(now, BUSY), Some(false));
+        let look = intake.next_look().unwrap();
+        assert_eq!(intake.count(now + LONGEST_WAIT / 2, 0), None);
+        assert_eq!(intake.next_look(), Some(look));
+        assert_eq!(intake.count(look, 1), None);
+        assert_eq!(intake.next_look(), Some(look + LONGEST_WAIT));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::capture::Capture;
 use super::error::LabError;
 use super::host::Host;
 use super::{Ground, wait_until};
+use crate::filter;
 use crate::netlink::{BridgePortFlags, VethEnd};
 
 /// A switch of the lab.
@@ -38,7 +39,7 @@ impl Bridge {
     /// # Errors
     /// [`LabError::Io`].
     pub fn capture(&self) -> Result<Capture, LabError> {
-        Capture::start(&self.ground.switch, self.index)
+        Capture::start(&self.ground.switch, self.index, &[filter::ACCEPT])
     }
 }
 
@@ -165,6 +166,14 @@ impl Interface {
     /// # Errors
     /// [`LabError::Io`].
     pub fn capture(&self) -> Result<Capture, LabError> {
-        Capture::start(self.host.room(), self.index)
+        Capture::start(self.host.room(), self.index, &[filter::ACCEPT])
+    }
+
+    /// As [`capture`](Self::capture), of what the host sends alone: a flood that it receives costs the recording nothing.
+    ///
+    /// # Errors
+    /// [`LabError::Io`].
+    pub fn capture_sent(&self) -> Result<Capture, LabError> {
+        Capture::start(self.host.room(), self.index, &filter::SENT)
     }
 }

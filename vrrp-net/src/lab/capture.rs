@@ -11,6 +11,7 @@ use vrrp_core::{IfIndex, Instant};
 use super::error::LabError;
 use super::lock;
 use super::namespace::Room;
+use crate::filter::Instruction;
 use crate::sys::lab::{AF_PACKET, SOCK_NONBLOCK, SOCK_RAW};
 use crate::sys::{self, ETHERTYPE_ALL, Epoll, Ready};
 
@@ -28,19 +29,21 @@ pub struct Capture {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
-    /// When it was read, on `CLOCK_BOOTTIME`.
+    /// When the kernel saw it, on `CLOCK_BOOTTIME`.
     pub at: Instant,
     /// All of it, from the Ethernet header on.
     pub bytes: Vec<u8>,
 }
 
 impl Capture {
-    pub(super) fn start(room: &Room, interface: IfIndex) -> Result<Self, LabError> {
+    pub(super) fn start(room: &Room, interface: IfIndex, filter: &[Instruction]) -> Result<Self, LabError> {
         let failed = |error| LabError::io(format!("record frames on interface {interface}"), error);
         // No protocol yet: nothing is received until the socket is bound to the interface.
         let socket = room.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0)?;
         // A smaller buffer works too, unless there are thousands of frames at once.
         let _ = sys::set_receive_buffer(socket.as_fd(), 16 * 1024 * 1024);
+        sys::attach_filter(socket.as_fd(), filter).map_err(failed)?;
+        sys::stamp_frames(socket.as_fd()).map_err(failed)?;
         sys::bind_packet(socket.as_fd(), interface, ETHERTYPE_ALL).map_err(failed)?;
         sys::set_promiscuous(socket.as_fd(), interface).map_err(failed)?;
 
@@ -92,9 +95,9 @@ fn record(epoll: &Epoll, socket: &OwnedFd, frames: &Mutex<Vec<Frame>>) {
     let mut ready = [Ready::EMPTY; 2];
     while let Ok(count) = epoll.wait(&mut ready, None) {
         loop {
-            let at = sys::boottime_now();
-            match sys::receive(socket.as_fd(), &mut buffer) {
-                Ok(length) => {
+            match sys::receive_stamped(socket.as_fd(), &mut buffer) {
+                Ok((length, age)) => {
+                    let at = sys::boottime_now() - age;
                     let bytes = buffer.get(..length).unwrap_or_default();
                     if matters(bytes) {
                         lock(frames).push(Frame { at, bytes: bytes.to_vec() });

@@ -76,15 +76,15 @@ fn one_with_a_virtual_mac_gets_it_when_its_interface_comes_also_beside_another_o
         let found = all.iter().find(|it| it.address.to_string() == address).map(|it| it.interface);
         found.and_then(|index| net.a.netlink().unwrap().link(index).ok())
     };
-    let mac = Some([0, 0, 0x5e, 0, 1, 51]);
-    assert!(eventually(|| at("198.51.100.100").is_some_and(|link| link.mac == mac)), "{:#?}", a.lines());
+    let mac = [0, 0, 0x5e, 0, 1, 51];
+    assert!(eventually(|| at("198.51.100.100").is_some_and(|link| link.mac == Some(mac))), "{:#?}", a.lines());
     assert_ne!(at("198.51.100.100").map(|link| link.index), at("192.0.2.100").map(|link| link.index));
     // It advertises from there, with that MAC address.
     let advertises = || {
         capture
             .frames()
             .iter()
-            .any(|it| it.bytes.get(6..12) == Some(&mac.unwrap()) && it.bytes.get(26..30) == Some(&[198, 51, 100, 1]))
+            .any(|it| it.bytes.get(6..12) == Some(&mac) && it.bytes.get(26..30) == Some(&[198, 51, 100, 1]))
     };
     assert!(eventually(advertises), "{:#?}", a.lines());
     a.stop();

@@ -44,6 +44,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if daemon::caretaker::is_wanted() {
+        return daemon::caretaker::run();
+    }
     let arguments = Arguments::parse();
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt().with_max_level(arguments.log).with_writer(std::io::stderr);
@@ -64,8 +67,7 @@ fn main() -> ExitCode {
 fn config(path: &Path) -> anyhow::Result<Config> {
     let Settings { router, director, quorum_impact, whole_table } = File::read(path)?;
     let name = format!("{}/{}", router.interface(), router.vrid());
-    let (routers, notify) = (Vec::new(), Vec::new());
-    let director = DirectorConfig { config: director, routers, quorum_impact, whole_table, notify };
+    let director = DirectorConfig { config: director, quorum_impact, whole_table, ..DirectorConfig::default() };
     let program = concat!("director ", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(Config { program, routers: vec![Router::new(name, router)], director: Some(director), ..Config::default() })
 }

@@ -26,6 +26,9 @@ const CANNOT_BE_RUN: u8 = 3;
 const PID_FILE: &str = "/run/keepalived.pid";
 
 fn main() -> ExitCode {
+    if daemon::caretaker::is_wanted() {
+        return daemon::caretaker::run();
+    }
     let options = Options::parse();
     match run(&options) {
         Ok(code) => code,
@@ -117,6 +120,8 @@ fn read(options: &Options) -> anyhow::Result<(Reading, Config)> {
     }
     if options.check {
         (config.routers, config.groups) = (Vec::new(), Vec::new());
+        // Nobody says here which role is taken: it balances at all times.
+        config.director.iter_mut().for_each(|director| director.routers.clear());
     }
     config.validate()?;
     Ok((reading, config))

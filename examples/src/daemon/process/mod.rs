@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use self::probe::Probe;
-pub use self::spawn::find;
+pub use self::spawn::{check_safe, find};
 use super::config::{Command, Task, User};
 
 /// How much of a program's output is kept for the log, in octets.

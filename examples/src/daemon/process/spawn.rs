@@ -100,7 +100,10 @@ pub fn find(program: &Path) -> Option<PathBuf> {
 }
 
 /// Whether nobody but root can change the program, or put another one in its place.
-fn check_safe(path: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// Who can, or that the program is not there.
+pub fn check_safe(path: &Path) -> anyhow::Result<()> {
     let whole = path.canonicalize().with_context(|| path.display().to_string())?;
     for part in whole.ancestors() {
         let about = std::fs::metadata(part).with_context(|| part.display().to_string())?;

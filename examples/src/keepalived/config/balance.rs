@@ -5,7 +5,6 @@ use std::num::NonZeroU16;
 
 use serde::Serialize;
 use vrrp_ipvs::check::dns::Dns;
-use vrrp_ipvs::check::http::Http;
 use vrrp_ipvs::check::smtp::Smtp;
 use vrrp_ipvs::check::udp::Udp;
 use vrrp_ipvs::service::FrontendRange;
@@ -36,11 +35,11 @@ pub struct VirtualServer {
     pub persistence_timeout: Option<u32>,
     /// Which clients count as one: a netmask, or the length of a prefix.
     pub persistence_granularity: Option<Granularity>,
-    /// Its protocol. Default: TCP.
-    pub protocol: Protocol,
+    /// Its protocol. Default: as keepalived's, which is UDP.
+    pub protocol: Option<Protocol>,
     /// Its checks rest while its address is not here.
     pub ha_suspend: bool,
-    /// Mails are sent; `None`: as `global_defs` says.
+    /// Mails are sent; `None`: as `global_defs` says, and if that says nothing they are not.
     pub smtp_alert: Option<bool>,
     /// The `Host` of its HTTP checks.
     pub virtualhost: Option<String>,
@@ -135,7 +134,7 @@ pub struct RealServer {
     pub uthreshold: Option<u32>,
     /// Below which it takes connections again.
     pub lthreshold: Option<u32>,
-    /// Mails are sent; `None`: as the virtual server says.
+    /// Mails are sent; `None`: as `global_defs` says, and if that says nothing they are.
     pub smtp_alert: Option<bool>,
     /// The `Host` of its HTTP checks.
     pub virtualhost: Option<String>,
@@ -162,12 +161,12 @@ pub struct VirtualServerGroup {
 /// What `SSL` says: the certificate that checks show.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Ssl {
-    /// Files: certificates that are trusted, ours, and our key.
-    pub ca: Option<String>,
-    /// Ours.
-    pub certificate: Option<String>,
-    /// Our key.
-    pub key: Option<String>,
+    /// The file of the certificates that are trusted.
+    pub ca: Option<Name>,
+    /// That of ours.
+    pub certificate: Option<Name>,
+    /// That of our key.
+    pub key: Option<Name>,
 }
 
 /// Reads a `virtual_server`, from after the keyword.
@@ -190,7 +189,7 @@ pub(super) fn virtual_server(entry: &mut Entry<'_>) -> Result<VirtualServer, Dia
         persistence_engine: None,
         persistence_timeout: None,
         persistence_granularity: None,
-        protocol: Protocol::Tcp,
+        protocol: None,
         ha_suspend: false,
         smtp_alert: None,
         virtualhost: None,
@@ -298,7 +297,8 @@ const VIRTUAL_SERVER: &[Keyword<VirtualServer>] = &[
         Ok(())
     }),
     read(&["protocol"], |server, entry| {
-        server.protocol = entry.one_of(&[("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)])?;
+        let protocols = [("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)];
+        server.protocol = Some(entry.one_of(&protocols)?);
         Ok(())
     }),
     read(&["ha_suspend"], |server, _| {
@@ -487,8 +487,8 @@ const REAL_SERVER: &[Keyword<RealServer>] = &[
         server.inhibit_on_failure = Some(entry.boolean()?);
         Ok(())
     }),
-    check!("HTTP_GET", Question::Http(Http::default())),
-    check!("SSL_GET", Question::Https { http: Http::default(), enable_sni: false }),
+    check!("HTTP_GET", Question::Http(super::checker::http())),
+    check!("SSL_GET", Question::Https { http: super::checker::http(), enable_sni: false }),
     check!("TCP_CHECK", Question::Tcp),
     check!("SMTP_CHECK", Question::Smtp(Smtp::default())),
     check!("DNS_CHECK", Question::Dns(Dns::default())),
@@ -502,15 +502,15 @@ const REAL_SERVER: &[Keyword<RealServer>] = &[
 
 pub(super) const SSL: &[Keyword<Ssl>] = &[
     read(&["ca"], |ssl, entry| {
-        ssl.ca = Some(entry.text("the name of a file")?);
+        ssl.ca = Some(entry.name("the name of a file")?);
         Ok(())
     }),
     read(&["certificate"], |ssl, entry| {
-        ssl.certificate = Some(entry.text("the name of a file")?);
+        ssl.certificate = Some(entry.name("the name of a file")?);
         Ok(())
     }),
     read(&["key"], |ssl, entry| {
-        ssl.key = Some(entry.text("the name of a file")?);
+        ssl.key = Some(entry.name("the name of a file")?);
         Ok(())
     }),
     unsupported(&["password"], "use a key without a password, that only root can read"),

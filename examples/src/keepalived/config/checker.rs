@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use vrrp_ipvs::check::dns::{Dns, Record};
-use vrrp_ipvs::check::http::{Http, Pattern, StatusRange, Url};
+use vrrp_ipvs::check::http::{Http, Pattern, StatusRange, Url, Version};
 use vrrp_ipvs::check::smtp::Smtp;
 use vrrp_ipvs::check::udp::{Reply, Udp};
 
@@ -135,6 +135,11 @@ pub enum Question {
     },
 }
 
+/// Pages as keepalived asks for them unless told otherwise: by HTTP/1.0.
+pub(super) fn http() -> Http {
+    Http { version: Version::Http10, ..Http::default() }
+}
+
 /// Reads the block of a checker.
 pub(super) fn checker(question: Question, entry: &mut Entry<'_>) -> Result<Checker, Diagnostic> {
     let tables: &[Table] = match &question {
@@ -259,12 +264,19 @@ const HTTP: Table = &[
         }
         Ok(())
     }),
-    read(&["http_protocol"], |_, entry| {
-        entry.one_of(&[("1.0", ()), ("1.0C", ()), ("1.0c", ()), ("1.1", ())])?;
-        entry.unsupported("requests are those of HTTP/1.1, after each of which the connection is closed");
+    read(&["http_protocol"], |checker, entry| {
+        let version = entry.one_of(&[
+            ("1.0", Version::Http10),
+            ("1.0C", Version::Http10Close),
+            ("1.0c", Version::Http10Close),
+            ("1.1", Version::Http11),
+        ])?;
+        if let Some(http) = checker.http() {
+            http.version = version;
+        }
         Ok(())
     }),
-    // All pages are fetched in one attempt anyway.
+    // All pages are fetched in one attempt anyway, and one that passes brings the server up.
     read(&["fast_recovery"], |_, entry| entry.boolean().map(|_| ())),
 ];
 

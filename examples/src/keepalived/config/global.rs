@@ -276,7 +276,11 @@ pub(super) const GLOBAL: &[Keyword<Global>] = &[
     flag!("lvs_flush", lvs_flush),
     read(&["lvs_flush_on_stop", "lvs_flush_onstop"], |global, entry| {
         global.lvs_flush_on_stop = true;
-        entry.optional_word("VS");
+        if !entry.optional_word("VS") {
+            entry.unsupported(
+                "what is here goes at a stop, what other programs have in the table of IPVS stays: use lvs_flush",
+            );
+        }
         Ok(())
     }),
     seconds!("vrrp_garp_master_delay", LONGEST, announcements.master_delay),
