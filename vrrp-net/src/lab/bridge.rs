@@ -1,5 +1,6 @@
 //! Switches, and the cables between them and the hosts.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use super::host::Host;
 use super::{Ground, wait_until};
 use crate::filter;
 use crate::netlink::{BridgePortFlags, VethEnd};
+use crate::sys;
+use crate::sys::lab::{AF_PACKET, SOCK_RAW};
 
 /// A switch of the lab.
 #[derive(Clone, Debug)]
@@ -175,5 +178,17 @@ impl Interface {
     /// [`LabError::Io`].
     pub fn capture_sent(&self) -> Result<Capture, LabError> {
         Capture::start(self.host.room(), self.index, &filter::SENT)
+    }
+
+    /// A packet socket at the switch's end of the cable: each frame that is sent through it reaches this host and nobody
+    /// else, without a switch on its way. It receives nothing.
+    ///
+    /// # Errors
+    /// [`LabError::Io`].
+    pub fn outlet(&self) -> Result<OwnedFd, LabError> {
+        let socket = self.bridge.ground.switch.socket(AF_PACKET, SOCK_RAW, 0)?;
+        let bound = sys::bind_packet(socket.as_fd(), self.port, 0);
+        bound.map_err(|error| LabError::io(format!("send frames to {}", self.name), error))?;
+        Ok(socket)
     }
 }
