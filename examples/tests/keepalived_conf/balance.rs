@@ -457,7 +457,7 @@ fn what_cannot_be_done_is_said_with_its_place() {
         (ROUTER.to_owned() + &virtual_server("ha_suspend"), ""),
         (ROUTER.replace(".1/", ".5/") + &virtual_server("ha_suspend"), "while no vrrp_instance is MASTER here"),
         (ROUTER.replace("V {", "W {") + ROUTER + &virtual_server("ha_suspend"), "warning: ha_suspend: the checks rest"),
-        (nobody, "k.conf:2:11: error: there is no user \"nobody-at-all\" on this host"),
+        (nobody, "k.conf:2:11: warning: there is no user \"nobody-at-all\" on this host"),
         (ssl("ca /etc/ca.pem"), "k.conf:2:4: warning: ca has no effect"),
         (ssl("key /etc/key.pem"), "k.conf:2:5: warning: key has no effect without certificate"),
         (ssl("certificate /no/such.pem"), "k.conf:2:13: error: cannot read /no/such.pem"),
