@@ -46,6 +46,9 @@ fn an_interrupt_at_any_point_leaves_no_process_behind() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        // Before that, the interrupt may still be ignored.
+        let name = format!("/proc/{}/comm", failover.id());
+        assert!(wait_until(PATIENCE, || std::fs::read_to_string(&name).is_ok_and(|name| name.trim() == "failover")));
         std::thread::sleep(Duration::from_millis(millis));
         let pid = Pid::from_child(&failover);
         let before = descendants(failover.id());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use vrrp_net::lab::Host;
 
-use crate::common::{PATIENCE, TempDir, wait_until};
-use crate::node::{Kind, Node, file};
+use crate::common::{PATIENCE, TempDir, in_parallel, wait_until};
+use crate::node::{Kind, Node, PAIRS, file};
 use crate::site::Site;
 
 fn site() -> Option<Site> {
@@ -34,14 +34,14 @@ fn scripts(folder: &TempDir) {
 }
 
 /// The file, with the folder of its scripts exchanged.
-fn start(host: &Host, name: &str) -> (Node, std::path::PathBuf) {
+fn start(kind: Kind, host: &Host, name: &str) -> (Node, std::path::PathBuf) {
     let folder = TempDir::new();
     scripts(&folder);
     let place = folder.path().to_owned();
     // Scripts run as another user where there is one of the name keepalived_script.
     std::fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let text = file("notify-mail", name).replace("/etc/keepalived", &place.display().to_string());
-    (Node::start_in(Kind::Ours, host, &text, folder), place)
+    (Node::start_in(kind, host, &text, folder), place)
 }
 
 fn told(folder: &Path) -> Vec<String> {
@@ -56,10 +56,14 @@ fn wait_for(folder: &Path, expected: &[&str]) {
 
 #[test]
 fn every_state_is_told_once_in_order_and_a_failed_check_is_a_fault() {
+    in_parallel(PAIRS.map(|(name, kinds)| (name.to_owned(), kinds)), through_every_state);
+}
+
+fn through_every_state(kinds: [Kind; 2]) {
     let Some(site) = site() else { return };
-    let (mut first, one) = start(&site.hosts[0], "node1.conf");
+    let (mut first, one) = start(kinds[0], &site.hosts[0], "node1.conf");
     site.wait_for_holders(&[0]);
-    let (mut second, other) = start(&site.hosts[1], "node2.conf");
+    let (mut second, other) = start(kinds[1], &site.hosts[1], "node2.conf");
     wait_for(&other, &["mail_send backup"]);
     let begun = told(&one);
     assert_eq!(begun.last().map(String::as_str), Some("mail_send master"), "{begun:?}");
@@ -84,7 +88,7 @@ fn every_state_is_told_once_in_order_and_a_failed_check_is_a_fault() {
 #[test]
 fn scripts_named_without_quotes_run_as_their_user_and_group() {
     let Some(site) = site() else { return };
-    let (mut node, folder) = start(&site.hosts[0], "notify-user-group.conf");
+    let (mut node, folder) = start(Kind::Ours, &site.hosts[0], "notify-user-group.conf");
     site.wait_for_holders(&[0]);
     let so = wait_until(PATIENCE, || told(&folder).last().is_some_and(|it| it.trim() == "master"));
     assert!(so, "{:?} {:#?}", told(&folder), node.log().lines());

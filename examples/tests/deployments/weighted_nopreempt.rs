@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use vrrp_net::lab::{Host, Process};
 
-use crate::common::{Log, TempDir, tool};
-use crate::node::file;
+use crate::common::{Log, TempDir, in_parallel, tool};
+use crate::node::{Kind, file};
 use crate::site::Site;
 
 /// Our daemon and a process called memcached, in a process namespace.
@@ -35,15 +35,19 @@ const SHELL: &str = r#"
 "#;
 
 impl Box3 {
-    fn start(host: &Host, name: &str) -> Self {
+    fn start(kind: Kind, host: &Host, name: &str) -> Self {
         let folder = TempDir::new();
         let path = folder.write("keepalived.conf", &file("weighted-nopreempt", name));
         let sleep = tool("sleep", "coreutils").expect("sleep");
         std::fs::copy(sleep, folder.file("memcached")).unwrap();
         let mut command = host.command("unshare");
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", SHELL]);
-        command.arg(env!("CARGO_BIN_EXE_keepalived")).args(["-n", "-l", "-G", "-P", "-f"]).arg(path);
-        command.arg("-p").arg(folder.file("pid")).args(["--control", "none"]).current_dir(folder.path());
+        match kind {
+            Kind::Ours => command.arg(env!("CARGO_BIN_EXE_keepalived")).args(["--control", "none"]),
+            Kind::Real => command.arg(tool("keepalived", "keepalived").expect("keepalived")),
+        };
+        command.args(["-n", "-l", "-G", "-P", "-f"]).arg(path).current_dir(folder.path());
+        command.arg("-p").arg(folder.file("pid")).arg("-r").arg(folder.file("child.pid"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
         let mut process = Process::start(&mut command).expect("start unshare");
         let log = Log::of(&mut process);
@@ -58,6 +62,12 @@ impl Box3 {
 
 #[test]
 fn the_address_goes_to_the_best_healthy_host_and_is_not_taken_back() {
+    // A real keepalived stays Active with a failed check, so it is the one that is well.
+    let cases = [("ours", Kind::Ours), ("ours, and a real one", Kind::Real)];
+    in_parallel(cases.map(|(name, kind)| (name.to_owned(), kind)), all_four_points);
+}
+
+fn all_four_points(third: Kind) {
     let Some(site) = Site::new("eth0", &["172.31.23.11/24", "172.31.23.12/24", "172.31.23.13/24"], "172.31.23.6")
     else {
         return;
@@ -65,12 +75,14 @@ fn the_address_goes_to_the_best_healthy_host_and_is_not_taken_back() {
     if tool("unshare", "util-linux").is_none() {
         return;
     }
-    let hosts = site.hosts.iter().zip(["node1.conf", "node2.conf", "node3.conf"]);
-    let mut boxes: Vec<Box3> = hosts.map(|(host, name)| Box3::start(host, name)).collect();
+    let files = [(Kind::Ours, "node1.conf"), (Kind::Ours, "node2.conf"), (third, "node3.conf")];
+    let hosts = site.hosts.iter().zip(files);
+    let mut boxes: Vec<Box3> = hosts.map(|(host, (kind, name))| Box3::start(kind, host, name)).collect();
     boxes.iter_mut().for_each(|it| it.tell("healthy"));
-    // (1) A cold start, the worst first: the highest priority ends up Active.
-    for it in boxes.iter_mut().rev() {
-        it.tell("start");
+    // (1) A cold start, the worst first: the highest priority ends up Active. (Not after a real one.)
+    let order = if third == Kind::Ours { [2, 1, 0] } else { [0, 1, 2] };
+    for number in order {
+        boxes[number].tell("start");
         std::thread::sleep(Duration::from_millis(300));
     }
     site.wait_for_holders(&[0]);
@@ -84,14 +96,16 @@ fn the_address_goes_to_the_best_healthy_host_and_is_not_taken_back() {
     boxes[0].tell("healthy");
     boxes[1].tell("healthy");
     site.stays_with(&[2], Duration::from_secs(15));
-    // And again: now the first is the best one.
-    boxes[2].tell("sick");
-    site.wait_for_holders(&[0]);
-    // A process dies, and returns.
-    boxes[0].tell("kill");
-    site.wait_for_holders(&[1]);
-    boxes[0].tell("start");
-    site.stays_with(&[1], Duration::from_secs(15));
+    if third == Kind::Ours {
+        // And again: now the first is the best one.
+        boxes[2].tell("sick");
+        site.wait_for_holders(&[0]);
+        // A process dies, and returns.
+        boxes[0].tell("kill");
+        site.wait_for_holders(&[1]);
+        boxes[0].tell("start");
+        site.stays_with(&[1], Duration::from_secs(15));
+    }
     boxes.iter_mut().for_each(|it| it.tell("stop"));
     site.wait_for_holders(&[]);
 }
