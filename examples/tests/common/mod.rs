@@ -45,6 +45,15 @@ pub fn tool(name: &str, package: &str) -> Option<PathBuf> {
     found
 }
 
+/// Whether the tests run as root; otherwise what needs it is skipped as with [`lab`].
+pub fn root(what: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        skip(&format!("{what}. Way out: run the tests as root"));
+    }
+    is_root
+}
+
 fn skip(reason: &str) {
     let required = std::env::var("VRRP_TEST_REQUIRE").is_ok_and(|value| value == "all");
     assert!(!required, "VRRP_TEST_REQUIRE=all, but {reason}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vrrp_net::lab::Host;
 
-use crate::common::{PATIENCE, TempDir, in_parallel, wait_until};
+use crate::common::{PATIENCE, TempDir, in_parallel, root, wait_until};
 use crate::node::{Kind, Node, PAIRS, file};
 use crate::site::Site;
 
@@ -56,7 +56,9 @@ fn wait_for(folder: &Path, expected: &[&str]) {
 
 #[test]
 fn every_state_is_told_once_in_order_and_a_failed_check_is_a_fault() {
-    in_parallel(PAIRS.map(|(name, kinds)| (name.to_owned(), kinds)), through_every_state);
+    // A real keepalived runs its scripts as a user that it must be allowed to become.
+    let pairs = if root("a real keepalived runs no scripts") { &PAIRS[..] } else { &PAIRS[..1] };
+    in_parallel(pairs.iter().map(|(name, kinds)| ((*name).to_owned(), *kinds)), through_every_state);
 }
 
 fn through_every_state(kinds: [Kind; 2]) {
