@@ -497,7 +497,10 @@ impl Driver {
         // Advertisements first: what follows may keep the kernel busy for a while.
         self.perform();
         self.do_chores(now);
-        self.carry_out();
+        if self.carry_out() {
+            // The kernel tells of what it did at once: not with a wake-up of its own.
+            self.read_changes()?;
+        }
         let events = std::mem::take(&mut self.events);
         self.arm(sys::boottime_now())?;
         Ok(events)
@@ -549,13 +552,15 @@ impl Driver {
         self.arm(sys::boottime_now())
     }
 
-    fn carry_out(&mut self) {
+    /// Whether the kernel was asked for something.
+    fn carry_out(&mut self) -> bool {
         self.set_filters();
         self.perform();
-        self.change_addresses();
+        let changed = self.change_addresses();
         // What came of that.
         self.perform();
         self.announce_some(sys::boottime_now());
+        changed
     }
 
     /// As [`finish_turn`](Self::finish_turn), until nothing is left to ask of the kernel.
@@ -585,7 +590,9 @@ impl Driver {
     }
 
     fn arm_at(&mut self, now: Instant, next: Instant) -> Result<(), Error> {
-        if self.armed.is_some_and(|armed| armed > now && armed <= next) {
+        // Unless it would very soon.
+        let is_soon = |armed: Instant| armed.since(now) < next.since(armed) / 4;
+        if self.armed.is_some_and(|armed| armed > now && armed <= next && !is_soon(armed)) {
             return Ok(());
         }
         // One that has passed meanwhile makes the descriptor readable at once.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use vrrp_core::{Event, Fault, Instant, RouterId};
+use vrrp_core::{Event, Fault, Instant, RouterId, State};
 
 use super::event::DriverEvent;
 use super::managed::{Chore, Place, Purpose, Task, Todo};
@@ -212,8 +212,11 @@ impl Driver {
         managed.places.iter().filter(is_own).copied().collect()
     }
 
-    /// One batch of what the kernel is to be asked for, and what follows from its answers.
-    pub(super) fn change_addresses(&mut self) {
+    /// One batch of what the kernel is to be asked for, and what follows from its answers. Whether there was anything.
+    pub(super) fn change_addresses(&mut self) -> bool {
+        if !self.has_todo() {
+            return false;
+        }
         let mut served: Vec<RouterId> = Vec::new();
         let mut asked: Vec<(Asked, HostChange)> = Vec::new();
         let mut failed: Vec<(Owner, PathTodo, Result<Outcome, Error>)> = Vec::new();
@@ -272,6 +275,7 @@ impl Driver {
                 self.all_changed(now, id);
             }
         }
+        true
     }
 
     /// What is to be asked for next. Virtual routers that it is asked for are noted down.
@@ -367,7 +371,16 @@ impl Driver {
             let began = managed.pass_began;
             managed.leased_until = lease.map(|(lifetime, _)| began + Duration::from_secs(lifetime.get().into()));
             if let Some((_, period)) = lease {
-                self.chores.insert((now + period, Chore::RenewLease(id, installed)));
+                let at = match (self.router.state(id), self.router.params(id)) {
+                    (Some(State::Active(active)), Some(params)) => with_an_advert(
+                        now + period,
+                        period / 2,
+                        active.advert_at,
+                        params.advert_interval().as_duration(),
+                    ),
+                    _ => now + period,
+                };
+                self.chores.insert((at, Chore::RenewLease(id, installed)));
             }
         }
         for claim in deferred {
@@ -410,6 +423,14 @@ enum Asked {
     Before,
 }
 
+/// When to renew until then: with the last advertisement, so that one wake-up does for both, unless that is earlier by more
+/// than `most`. The next one is at `advert_at`.
+fn with_an_advert(until: Instant, most: Duration, advert_at: Instant, interval: Duration) -> Instant {
+    let early = until.since(advert_at).as_nanos().checked_rem(interval.as_nanos()).unwrap_or_default();
+    let early = u64::try_from(early).map_or(Duration::MAX, Duration::from_nanos);
+    if advert_at <= until && early <= most { until - early } else { until }
+}
+
 /// How many changes to ask for in the next turn, after `done` of at most `batch` took so long.
 fn next_batch(batch: usize, done: usize, took: Duration) -> usize {
     let next = match took {
@@ -431,5 +452,19 @@ mod tests {
         assert_eq!(next_batch(100, 100, Duration::from_micros(100)), LARGEST_BATCH);
         assert_eq!(next_batch(100, 3, Duration::from_micros(100)), 100, "three tell nothing of a hundred");
         assert_eq!(next_batch(100, 100, Duration::from_millis(3)), 100);
+    }
+
+    #[test]
+    fn a_lease_is_renewed_with_an_advertisement_unless_that_is_much_too_early() {
+        let renewed = |until: u64, advert_at: u64, interval: u64| {
+            let [until, advert_at] = [until, advert_at].map(Instant::from_millis);
+            let at = with_an_advert(until, Duration::from_millis(300), advert_at, Duration::from_millis(interval));
+            at.since(Instant::ZERO).as_millis()
+        };
+        assert_eq!(renewed(666, 100, 100), 600);
+        assert_eq!(renewed(600, 100, 100), 600);
+        assert_eq!(renewed(666, 366, 1000), 366);
+        assert_eq!(renewed(666, 365, 1000), 666, "so early would be often");
+        assert_eq!(renewed(666, 667, 1000), 666, "the next one is later");
     }
 }

@@ -30,13 +30,20 @@ const WAITS_PER_INTERVAL: u32 = 20;
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// The sockets that advertisements come from. While there are very many, each need not wake the process: the first one
-/// does, and those that follow are looked at periodically, until none has come for a while.
+/// does, and those that follow are looked at periodically, until none has come for a while, or as many looks had something
+/// as in the burst before.
 #[derive(Debug)]
 pub(super) struct Intake {
     pub(super) sockets: sys::Epoll,
     /// When they are looked at next, if they do not wake the process.
     next_look: Option<Instant>,
     wait: Duration,
+    /// Looks at the present burst that had something.
+    looks: u32,
+    /// After so many a burst is taken to be over.
+    expected_looks: u32,
+    /// When the last one was over.
+    over_at: Instant,
     busy: bool,
     window_from: Instant,
     in_window: usize,
@@ -48,6 +55,9 @@ impl Intake {
             sockets: sys::Epoll::new()?,
             next_look: None,
             wait: LONGEST_WAIT,
+            looks: 0,
+            expected_looks: u32::MAX,
+            over_at: Instant::ZERO,
             busy: false,
             window_from: Instant::ZERO,
             in_window: 0,
@@ -78,16 +88,40 @@ impl Intake {
             self.busy || self.in_window >= BUSY
         };
         let woke = self.next_look.is_none();
-        self.next_look = match self.next_look {
-            _ if !self.busy => None,
-            // Between two bursts to look would be for nothing.
-            None if count == 0 => None,
-            Some(look) if count == 0 && now >= look => None,
-            Some(look) if count == 0 => Some(look),
-            _ => Some(now + self.wait),
-        };
+        self.next_look = self.look_after(now, count);
         let wakes = self.next_look.is_none();
+        if wakes && !woke {
+            self.over_at = now;
+        }
         (wakes != woke).then_some(wakes)
+    }
+
+    /// When to look next, after so many have come. Between two bursts to look would be for nothing.
+    fn look_after(&mut self, now: Instant, count: usize) -> Option<Instant> {
+        if !self.busy {
+            return None;
+        }
+        let next = now + self.wait;
+        match self.next_look {
+            None if count == 0 => None,
+            None => {
+                self.looks = 0;
+                if now < self.over_at + self.wait {
+                    // It was not over.
+                    self.expected_looks = self.expected_looks.saturating_add(1);
+                }
+                Some(next)
+            }
+            Some(look) if now < look => Some(if count == 0 { look } else { next }),
+            Some(_) if count == 0 => {
+                self.expected_looks = self.looks.max(1);
+                None
+            }
+            Some(_) => {
+                self.looks += 1;
+                (self.looks < self.expected_looks).then_some(next)
+            }
+        }
     }
 }
 
@@ -200,10 +234,31 @@ mod tests {
         assert_eq!(intake.count(at(1), BUSY - 1), None);
         assert_eq!(intake.count(at(2), 1), Some(false));
         assert_eq!(intake.count(at(7), 0), Some(true));
+        let mut told = |burst: u64, looks: &[(u64, usize)]| {
+            looks.iter().map(|(after, count)| intake.count(at(burst + after), *count)).collect::<Vec<_>>()
+        };
+        // How long one lasts is learnt from the one before, so that no look is for nothing.
         for burst in (100..2000).step_by(100) {
-            let told = [(0, 1), (5, 999), (10, 0)].map(|(after, count)| intake.count(at(burst + after), count));
-            assert_eq!(told, [Some(false), None, Some(true)], "after {burst} ms");
+            assert_eq!(told(burst, &[(0, 1), (5, 999)]), [Some(false), Some(true)], "after {burst} ms");
         }
+        // One that lasts longer wakes the process again, after which more is expected.
+        assert_eq!(told(2000, &[(0, 1), (5, 999), (6, 999)]), [Some(false), Some(true), Some(false)]);
+        assert_eq!(told(2011, &[(0, 999), (5, 0)]), [None, Some(true)]);
+    }
+
+    #[test]
+    fn a_stream_that_goes_on_wakes_the_process_ever_less() {
+        let mut intake = Intake::new().unwrap();
+        intake.busy = true;
+        // What a burst has taught.
+        intake.expected_looks = 1;
+        let (mut now, mut wakes) = (Instant::ZERO + WINDOW, 0);
+        for _ in 0..1000 {
+            // The next datagram comes a moment later.
+            now = intake.next_look().unwrap_or(now + Duration::from_micros(50));
+            wakes += u32::from(intake.count(now, 100) == Some(true));
+        }
+        assert!(wakes < 50, "{wakes}");
     }
 
     #[test]
