@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::state::Role;
 use crate::wire::Reason;
@@ -128,8 +129,8 @@ pub enum Alarm {
     SecondOwner(IpAddr),
     /// Another router advertises from our own address with our priority: nobody can win that election.
     SameAddress(IpAddr),
-    /// A rival goes on claiming the role although it was answered: it does not hear us.
-    PersistentRival(IpAddr),
+    /// A rival goes on claiming the role although it was answered, for so long now: it does not hear us, and both are Active.
+    PersistentRival(IpAddr, Duration),
     /// A router that would be a peer is rejected for this reason. Both of us will be Active. One that advertises the interval
     /// 0 is among them: whoever configured it so believes that it takes part, and what it sends has no other effect.
     RejectedPeer(IpAddr, Reason),
@@ -146,8 +147,11 @@ impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SecondOwner(rival) => write!(f, "{rival} claims to own the addresses too (priority 255)"),
-            Self::PersistentRival(rival) => {
-                write!(f, "{rival} claims the role although it was answered: it does not hear us")
+            Self::PersistentRival(rival, lasting) => {
+                write!(
+                    f,
+                    "{rival} has claimed the role for {lasting:.1?} too: both are Active, and it does not hear us"
+                )
             }
             Self::RejectedPeer(peer, reason) => write!(f, "{peer} is rejected ({reason}): both of us may be Active"),
             Self::VridClash(rival) => write!(f, "{rival} uses this virtual router id for other addresses"),
@@ -168,7 +172,7 @@ impl Alarm {
         match self {
             Self::SecondOwner(_) => 0,
             Self::SameAddress(_) => 1,
-            Self::PersistentRival(_) => 2,
+            Self::PersistentRival(..) => 2,
             Self::RejectedPeer(..) => 3,
             Self::VridClash(_) => 4,
             Self::PartialView => 5,

@@ -130,11 +130,13 @@ impl Active {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rivalry {
+    /// When the first claim came since there was peace for two intervals.
+    pub since: Instant,
     /// When the last claim came, counted or not.
     pub heard_at: Instant,
     /// When one was last counted: one for each interval.
     pub counted_at: Instant,
-    /// How many were counted since there was peace for two intervals.
+    /// How many were counted since then.
     pub unheeded: u8,
 }
 

@@ -4,6 +4,7 @@ mod accept;
 mod addresses;
 mod announce;
 mod conflict;
+mod election;
 mod event;
 mod guard;
 mod links;
@@ -23,10 +24,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use vrrp_core::track::Tracked;
-use vrrp_core::{
-    After, ConfigError, Event, Fault, GroupId, IfIndex, Instant, Params, Priority, RouterId, State, VrrpRouter,
-};
+use vrrp_core::{Event, Fault, IfIndex, Instant, Params, RouterId, VrrpRouter};
 
 use self::announce::{Announcing, Unannounced};
 pub use self::event::DriverEvent;
@@ -360,123 +358,6 @@ impl Driver {
     pub fn shutdown(mut self) -> Result<Vec<DriverEvent>, Error> {
         self.leave_all()?;
         Ok(std::mem::take(&mut self.events))
-    }
-
-    /// Makes virtual routers one election: they take over only together, and if one cannot serve or loses, all leave.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if one is not there or in a group already; [`Error::Io`] if the timer cannot be set.
-    pub fn add_group(&mut self, members: &[RouterId]) -> Result<GroupId, Error> {
-        let group = self.router.add_group(sys::boottime_now(), members)?;
-        self.finish_turn()?;
-        Ok(group)
-    }
-
-    /// Makes the members of a group elections of their own again.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn remove_group(&mut self, group: GroupId) -> Result<(), Error> {
-        self.router.remove_group(sys::boottime_now(), group);
-        self.finish_turn()
-    }
-
-    /// Changes the priority of a virtual router, which keeps its role unless the election says otherwise.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if it is not there; [`Error::Io`] if the timer cannot be set.
-    pub fn set_priority(&mut self, id: RouterId, priority: Priority) -> Result<(), Error> {
-        let params = *self.router.params(id).ok_or(Error::Config(ConfigError::Unknown))?;
-        self.router.set_params(sys::boottime_now(), id, params.with_priority(priority))?;
-        if let Some(managed) = self.managed.get_mut(&id) {
-            managed.config.priority = priority;
-        }
-        self.finish_turn()
-    }
-
-    /// Tells how the things are that the application itself tracks for a virtual router: its checks, its upstreams. They
-    /// count beside what the driver [tracks](RouterConfig::with_tracking).
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn set_tracked(&mut self, id: RouterId, tracked: Vec<Tracked>) -> Result<(), Error> {
-        if let Some(managed) = self.managed.get_mut(&id) {
-            managed.tracked = tracked;
-        }
-        self.assess(sys::boottime_now(), id);
-        self.finish_turn()
-    }
-
-    /// Tells whether the application can serve. While it cannot, the virtual router is out of the election.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn set_able(&mut self, id: RouterId, able: bool) -> Result<(), Error> {
-        self.give(id, if able { Event::Recovered(Fault::Application) } else { Event::Fault(Fault::Application) })
-    }
-
-    /// Answers [`DriverEvent::Prepare`]: the application is ready, and the addresses go up. A late answer, to a claim
-    /// that has ended meanwhile, does nothing.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn confirm(&mut self, id: RouterId, claim: Instant) -> Result<(), Error> {
-        self.give(id, Event::Confirm(claim))
-    }
-
-    /// Answers [`DriverEvent::Prepare`]: the application cannot serve, and the next best router goes.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn refuse(&mut self, id: RouterId, claim: Instant) -> Result<(), Error> {
-        self.give(id, Event::Refuse(claim))
-    }
-
-    /// Hands the addresses of a virtual router to another one, without a gap: it serves until the successor speaks, or
-    /// the deadline of its [`HandOver`](vrrp_core::HandOver) passes. The transition that ends it is an event.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn hand_over(&mut self, id: RouterId, after: After) -> Result<(), Error> {
-        self.give(id, Event::HandOver(after))
-    }
-
-    /// Has a virtual router take part in the election again after it left it with [`After::Leave`]; while it still hands
-    /// over, that no longer ends in leaving. Otherwise it does nothing.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn rejoin(&mut self, id: RouterId) -> Result<(), Error> {
-        self.start(sys::boottime_now(), id);
-        self.finish_turn()
-    }
-
-    /// Hands over the addresses of all virtual routers and leaves the election: for a graceful stop. Go on calling
-    /// [`process`](Self::process) until [`is_idle`](Self::is_idle), then [`shutdown`](Self::shutdown).
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the timer cannot be set.
-    pub fn hand_over_all(&mut self) -> Result<(), Error> {
-        let now = sys::boottime_now();
-        for id in self.managed.keys() {
-            self.router.handle_event(now, *id, Event::HandOver(After::Leave));
-        }
-        self.finish_turn()
-    }
-
-    /// Whether no virtual router takes part in an election, and nothing is left to be done on the host.
-    pub fn is_idle(&self) -> bool {
-        let is_out = |id| match self.router.state(id) {
-            Some(State::Initialize(initialize)) => !initialize.started,
-            Some(State::Backup(_) | State::Claimant(_) | State::Active(_)) => false,
-            None => true,
-        };
-        !self.has_todo() && self.router.ids().all(is_out)
-    }
-
-    fn give(&mut self, id: RouterId, event: Event) -> Result<(), Error> {
-        self.router.handle_event(sys::boottime_now(), id, event);
-        self.finish_turn()
     }
 
     /// Does what is due: reads what has arrived, fires timers, carries out what follows. Returns what happened, in

@@ -416,7 +416,7 @@ impl Sim {
         if self.trace.is_on() {
             let address = match alarm {
                 Alarm::SecondOwner(peer)
-                | Alarm::PersistentRival(peer)
+                | Alarm::PersistentRival(peer, _)
                 | Alarm::RejectedPeer(peer, _)
                 | Alarm::VridClash(peer)
                 | Alarm::EqualPriority(peer) => Some(peer),

@@ -158,7 +158,7 @@ fn answer_claim(params: &Params, active: Active, now: Instant, advert: Advert) -
         Step::quiet(State::Active(Active { announce_due: true, ..active }))
     };
     if counted && rivalry.unheeded > PATIENCE_WITH_RIVALS {
-        return step.preceded_by(Action::Alarm(Alarm::PersistentRival(advert.source)));
+        return step.preceded_by(Action::Alarm(Alarm::PersistentRival(advert.source, now.since(rivalry.since))));
     }
     step
 }
@@ -171,9 +171,9 @@ fn count(params: &Params, rivalry: Option<Rivalry>, now: Instant, interval: Inte
         Some(rivalry) if now < rivalry.counted_at + interval / 2 => (Rivalry { heard_at: now, ..rivalry }, false),
         // The claims within half an interval after the counted one were not: from then on, two whole ones.
         Some(rivalry) if now < rivalry.counted_at + interval * 5 / 2 => {
-            (Rivalry { heard_at: now, counted_at: now, unheeded: rivalry.unheeded.saturating_add(1) }, true)
+            (Rivalry { heard_at: now, counted_at: now, unheeded: rivalry.unheeded.saturating_add(1), ..rivalry }, true)
         }
-        Some(_) | None => (Rivalry { heard_at: now, counted_at: now, unheeded: 1 }, true),
+        Some(_) | None => (Rivalry { since: now, heard_at: now, counted_at: now, unheeded: 1 }, true),
     }
 }
 

@@ -6,8 +6,8 @@ use super::*;
 fn a_persistent_rival_is_an_alarm_after_three_answers_it_did_not_heed() {
     let mut active = Election::active(common::params(V3));
     let answer = [sends(100, Interval::DEFAULT), Announce];
-    let alarm = Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW));
     for n in 0..5 {
+        let alarm = Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW, SECOND * n));
         let (due, _) = active.deadline();
         active.expect(due, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
         let rival = Event::Advert(advert(RIVAL_BELOW, 50));
@@ -62,7 +62,7 @@ fn a_persistent_rival_is_an_alarm_also_if_every_other_of_its_advertisements_is_l
                 let _ = active.router.handle_timeout(at);
             }
             let actions: Vec<Action> = active.router.handle_event(now, Event::Advert(rival)).into_iter().collect();
-            if actions.contains(&Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW))) {
+            if actions.contains(&Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW, period * (n - 1)))) {
                 alarmed = alarmed.or(Some(n));
             }
         }
@@ -114,8 +114,8 @@ fn a_router_that_was_held_up_resigns_without_a_last_advertisement() {
 fn a_persistent_rival_is_an_alarm_also_where_rivals_are_not_answered() {
     let mut active = Election::active(common::params(V3).with_answer_rivals(false));
     let rival = Event::Advert(advert(RIVAL_BELOW, 50));
-    let alarm = [Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW))];
     for n in 0..5 {
+        let alarm = [Action::Alarm(Alarm::PersistentRival(RIVAL_BELOW, SECOND * n))];
         let (due, _) = active.deadline();
         // The hosts are told in time, though.
         let on_time = [sends(100, Interval::DEFAULT), Announce];

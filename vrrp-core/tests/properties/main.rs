@@ -387,6 +387,7 @@ fn shifted(state: State, by: Duration) -> State {
             since: at(active.since),
             advert_at: at(active.advert_at),
             rivalry: active.rivalry.map(|rivalry| Rivalry {
+                since: at(rivalry.since),
                 heard_at: at(rivalry.heard_at),
                 counted_at: at(rivalry.counted_at),
                 ..rivalry
