@@ -4,29 +4,23 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use vrrp_core::Instant;
-use vrrp_ipvs::check::schedule::{Defaults, Event, Outcome, Params, State, step};
-use vrrp_ipvs::check::{Check, Probe};
+use vrrp_ipvs::check::schedule::{Event, Outcome, step};
+
+use crate::common::checks::{params, running, waiting};
 
 fn main() {
     divan::main();
 }
 
-fn params() -> Params {
-    let check = Check::new("192.0.2.10:80".parse().expect("an address"), Probe::Tcp);
-    check.schedule.resolve(Defaults { retry: 1, delay_before_retry: None }).expect("the usual schedule")
-}
-
-/// One that runs an attempt.
-fn running(params: &Params) -> (State, Instant) {
-    let started = step(params, State::new(params), Instant::ZERO, Event::Start(Duration::ZERO)).state;
-    (step(params, started, Instant::ZERO, Event::Timeout).state, Instant::from_millis(1))
+mod common {
+    pub(crate) mod checks;
 }
 
 /// It is time for an attempt.
 #[divan::bench]
 fn step_timeout(bencher: Bencher<'_, '_>) {
     let params = params();
-    let waiting = step(&params, State::new(&params), Instant::ZERO, Event::Start(Duration::ZERO)).state;
+    let waiting = waiting(&params);
     bencher.bench_local(|| step(black_box(&params), black_box(waiting), black_box(Instant::ZERO), Event::Timeout));
 }
 
