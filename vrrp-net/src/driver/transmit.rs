@@ -69,11 +69,18 @@ impl Outbox {
 impl Driver {
     /// Carries out every action but the changes of addresses, which are queued: they go to the kernel in batches.
     pub(super) fn perform(&mut self) {
+        let mut has_waited = false;
         loop {
             while let Some((id, action)) = self.router.poll_action() {
                 match action {
                     Action::SendAdvert(claim) => self.advertise(id, claim),
-                    Action::InstallAddresses => self.install(id),
+                    Action::InstallAddresses => {
+                        // The first advertisement of a takeover does not wait for what follows from it.
+                        if !std::mem::replace(&mut has_waited, true) {
+                            self.send_outbox();
+                        }
+                        self.install(id);
+                    }
                     Action::RemoveAddresses => self.uninstall(id),
                     Action::Announce => self.announce_all_of(id),
                     Action::Transition(transition) => {

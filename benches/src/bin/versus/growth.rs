@@ -43,13 +43,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.without_lab {
         all.push(series("driver: an advertisement sent, CPU", &[10, 100, 1_000, 4_000], sent)?);
         let counts = [10, 100, 1_000, 5_000];
-        let whole = series("addresses: one put up and told, CPU", &counts, address)?;
+        all.push(series("addresses: one put up and announced, with the kernel's part, CPU", &counts, address)?);
         let kernel = series("the kernel alone: an address added, CPU", &counts, |count| {
             let own = Node { addresses: u16::try_from(count)?, ..Node::new(1) };
             Ok(floors::add(&own)?.cpu.as_secs_f64() * 1e9 / f64::from(count))
         })?;
-        all.push(beyond("addresses: what is not the kernel's addition", &whole, &kernel));
-        all.push(Series { kernel: true, ..whole });
         all.push(Series { kernel: true, ..kernel });
     }
     for one in &all {
@@ -71,13 +69,6 @@ fn series(name: &str, counts: &[u32], one: impl Fn(u32) -> anyhow::Result<f64>) 
         points.push((f64::from(*count), cost));
     }
     Ok(Series { name: name.to_owned(), points, kernel: false })
-}
-
-/// What one costs more than the other; a nanosecond at least, as there is no nothing on a logarithmic scale.
-fn beyond(name: &str, whole: &Series, part: &Series) -> Series {
-    let points =
-        whole.points.iter().zip(&part.points).map(|((count, cost), (_, of_it))| (*count, (cost - of_it).max(1.0)));
-    Series { name: name.to_owned(), points: points.collect(), kernel: false }
 }
 
 /// The costs, and how they grow.
@@ -225,7 +216,7 @@ fn sent(count: u32) -> anyhow::Result<f64> {
     Ok(cpu::one(&Subject::Ours, cpu::Role::Active, u16::try_from(count)?, time)? * 1e3)
 }
 
-/// An address of so many in one virtual router, until all are announced; with what the kernel takes to add it.
+/// An address of so many in one virtual router, until all are announced; most of it is what the kernel takes to add it.
 fn address(count: u32) -> anyhow::Result<f64> {
     let own = Node { addresses: u16::try_from(count)?, announce_once: true, ..Node::new(1) };
     let net = Net::new(1, 1)?;
@@ -252,18 +243,6 @@ mod tests {
         assert!(verdict(&series(140.0)).ends_with("x 2.8; the logarithm x 3.0"), "{}", verdict(&series(140.0)));
         assert!(verdict(&series(160.0)).contains("MORE"));
         assert!(!verdict(&Series { kernel: true, ..series(160.0) }).contains("MORE"));
-    }
-
-    #[test]
-    fn what_is_beyond_is_never_nothing() {
-        let series = |costs: [f64; 2]| Series {
-            name: String::new(),
-            points: vec![(1.0, costs[0]), (9.0, costs[1])],
-            kernel: true,
-        };
-        let beyond = beyond("it", &series([50.0, 80.0]), &series([20.0, 90.0]));
-        assert_eq!(beyond.points, [(1.0, 30.0), (9.0, 1.0)]);
-        assert!(!beyond.kernel);
     }
 
     #[test]
