@@ -447,6 +447,7 @@ impl Driver {
     /// As [`finish_turn`](Self::finish_turn), until nothing is left to ask of the kernel.
     fn finish_all(&mut self) -> Result<(), Error> {
         self.finish_turn()?;
+        self.depart_all();
         while self.has_todo() {
             self.finish_turn()?;
         }
@@ -493,6 +494,7 @@ impl Driver {
                 Chore::AnnounceOnceMore(id, since) if self.is_installed(id, since) => self.announce_once_more(id),
                 Chore::AnnounceAfterRival(id, since) => self.announce_after_rival(id, since),
                 Chore::RefreshAnnouncements(id, since) if self.is_installed(id, since) => self.refresh(now, id, since),
+                Chore::Depart(id) => self.depart(id),
                 Chore::Resend(id) => self.resend(id),
                 Chore::Start(id) => self.start(now, id),
                 Chore::LinkUp(token) => self.link_is_up(now, token),

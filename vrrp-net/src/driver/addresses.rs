@@ -1,6 +1,7 @@
 //! The addresses on the host: installed, leased, put back and removed, in batches.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ const RENEWAL_SHARE: u32 = 200;
 
 /// The kernel counts in seconds, and may be so much early.
 const EARLY_EXPIRY: Duration = Duration::from_millis(100);
+
+/// A successor that has not announced the addresses so long after its first advertisement, and so much longer for each of
+/// them, is not waited for.
+const LONGEST_LINGER: Duration = Duration::from_millis(2);
+const ANNOUNCED_WITHIN: Duration = Duration::from_micros(100);
 
 /// Another program that removes addresses this often in this time is given way to.
 const REMOVALS_ALLOWED: u32 = 5;
@@ -148,6 +154,41 @@ impl Driver {
         self.queue(id, Purpose::Remove, places);
     }
 
+    /// The addresses were handed over: they stay until the successor has announced them, so that what the hosts send here
+    /// until then has its answer. Two with the same virtual MAC address would confuse the switches, however.
+    pub(super) fn linger(&mut self, id: RouterId) {
+        let Some(managed) = self.managed.get_mut(&id) else { return };
+        if managed.virtual_mac.is_some() || !managed.is_removing() {
+            return;
+        }
+        managed.lingers = true;
+        let number = u32::try_from(managed.places.len()).unwrap_or(u32::MAX);
+        let until = sys::boottime_now() + LONGEST_LINGER.saturating_add(ANNOUNCED_WITHIN.saturating_mul(number));
+        self.busy.retain(|busy| *busy != id);
+        self.chores.insert((until, Chore::Depart(id)));
+    }
+
+    /// Another router has announced this address. The last one is the last that a successor announces.
+    pub(super) fn successor_announces(&mut self, id: RouterId, address: IpAddr) {
+        let last = self.managed.get(&id).and_then(|managed| managed.places.last());
+        if last.is_some_and(|last| last.address.address() == address) {
+            self.depart(id);
+        }
+    }
+
+    /// Nothing is waited for any more with the removal of addresses that were handed over.
+    pub(super) fn depart(&mut self, id: RouterId) {
+        let lingered = self.managed.get_mut(&id).is_some_and(|managed| std::mem::take(&mut managed.lingers));
+        if lingered && !self.busy.contains(&id) {
+            self.busy.push_back(id);
+        }
+    }
+
+    pub(super) fn depart_all(&mut self) {
+        let lingering: Vec<RouterId> = self.managed.iter().filter(|(_, it)| it.lingers).map(|(id, _)| *id).collect();
+        lingering.into_iter().for_each(|id| self.depart(id));
+    }
+
     /// The lease of the addresses is to go on.
     pub(super) fn renew_lease(&mut self, id: RouterId) {
         let places = self.own_places(id);
@@ -195,6 +236,7 @@ impl Driver {
 
     pub(super) fn queue(&mut self, id: RouterId, purpose: Purpose, places: Vec<Place>) {
         let Some(managed) = self.managed.get_mut(&id) else { return };
+        managed.lingers = false;
         managed.todo.extend(places.into_iter().map(|place| Task::Address(Todo { purpose, place })));
         if !self.busy.contains(&id) {
             self.busy.push_back(id);

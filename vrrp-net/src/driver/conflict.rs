@@ -77,7 +77,7 @@ impl Driver {
         let router = match server {
             Some(id) if self.is_settled(now, id) => id,
             // To a Backup it is the Active who says so.
-            Some(_) => return,
+            Some(id) => return self.successor_announces(id, claim.address),
             None => {
                 let is_own = |id: &RouterId| {
                     self.router.params(*id).is_some_and(|params| params.primary_address() == Some(claim.address))

@@ -117,7 +117,8 @@ impl Driver {
             Some(State::Backup(_) | State::Claimant(_) | State::Active(_)) => false,
             None => true,
         };
-        !self.has_todo() && self.router.ids().all(is_out)
+        let lingers = self.managed.values().any(|managed| managed.lingers);
+        !self.has_todo() && !lingers && self.router.ids().all(is_out)
     }
 
     fn give(&mut self, id: RouterId, event: Event) -> Result<(), Error> {

@@ -58,6 +58,8 @@ pub(super) struct Managed {
     /// That no other process runs it; and whether one does.
     pub(super) reservation: Option<Reservation>,
     pub(super) run_by_another: bool,
+    /// Whether `todo` waits until the successor of a hand-over has announced the addresses.
+    pub(super) lingers: bool,
     /// Whether the lease goes on from the end of `todo`.
     pub(super) renews: bool,
     /// When the kernel may take back the addresses that it has; `None`: never.
@@ -163,6 +165,7 @@ impl Managed {
             reservation: None,
             run_by_another: false,
             dropped: BTreeSet::new(),
+            lingers: false,
             renews: false,
             leased_until: None,
             pass_began: Instant::ZERO,
@@ -206,6 +209,8 @@ pub(super) enum Chore {
     AnnounceAfterRival(RouterId, Instant),
     /// The periodic round.
     RefreshAnnouncements(RouterId, Instant),
+    /// The removal of addresses that were handed over.
+    Depart(RouterId),
     /// An advertisement that could not be sent.
     Resend(RouterId),
     /// The start of one that waits for another process to end.

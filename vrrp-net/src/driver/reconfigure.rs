@@ -199,6 +199,7 @@ impl Driver {
             Chore::RenewLease(of, _) | Chore::RefreshAnnouncements(of, _) => *of != id,
             Chore::AnnounceAgain(of, _) | Chore::AnnounceOnceMore(of, _) => *of != id || !adds,
             Chore::AnnounceAfterRival(..)
+            | Chore::Depart(_)
             | Chore::Resend(_)
             | Chore::Start(_)
             | Chore::LinkUp(_)

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use vrrp_core::{Action, Claim, Event, Family, Fault, IfIndex, Phase, Role, RouterId, State};
+use vrrp_core::{Action, Cause, Claim, Event, Family, Fault, IfIndex, Phase, Role, RouterId, State};
 
 use super::Driver;
 use super::addresses::REMOVED_BEFORE_RESIGNATION;
@@ -84,6 +84,9 @@ impl Driver {
                     Action::RemoveAddresses => self.uninstall(id),
                     Action::Announce => self.announce_all_of(id),
                     Action::Transition(transition) => {
+                        if let Cause::HandedOver(_) = transition.cause {
+                            self.linger(id);
+                        }
                         self.tell(id, DriverEvent::Transition { router: id, transition });
                     }
                     Action::Alarm(alarm) => self.tell(id, DriverEvent::Alarm { router: id, alarm }),

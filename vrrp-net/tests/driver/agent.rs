@@ -16,7 +16,8 @@ use vrrp_net::vrrp_core::{
     Addressing, After, Family, Gate, Instant, Interval, Preempt, Priority, RouterId, Version, VirtualAddr, Vrid, Yield,
 };
 use vrrp_net::{
-    Address, Descriptors, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig, ThreadOptions, VirtualMac,
+    Address, Announcements, Descriptors, Driver, DriverEvent, DriverThread, Guardian, Lease, RouterConfig,
+    ThreadOptions, VirtualMac,
 };
 
 use super::PATIENCE;
@@ -328,7 +329,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let (mut routes, mut rules) = (Vec::new(), Vec::new());
     #[cfg(feature = "auth-hmac")]
     let mut keys = None;
-    let (mut yield_when, mut group, mut absent) = (Yield::Auto, None, false);
+    let (mut yield_when, mut group, mut absent, mut announces) = (Yield::Auto, None, false, true);
     for word in words {
         match word.split_once('=') {
             None => addresses.push(word.parse().unwrap()),
@@ -348,6 +349,7 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
                 elsewhere.push(address.parse::<Address>().unwrap().on_interface(name).excluded());
             }
             Some(("accept", "no")) => accept = false,
+            Some(("announce", "never")) => announces = false,
             Some(("absent", "yes")) => absent = true,
             Some(("link-delay", millis)) => link_delay = Duration::from_millis(millis.parse().unwrap()),
             Some(("lease", "off")) => lease = Lease::Off,
@@ -393,6 +395,8 @@ fn config<'w>(words: impl Iterator<Item = &'w str>) -> RouterConfig {
     let config = if peers.is_empty() { config } else { config.with_addressing(Addressing::unicast(peers)) };
     let config = group.map_or(config.clone(), |group| config.clone().with_addressing(Addressing::multicast_to(group)));
     let config = if virtual_mac { config.with_virtual_mac(VirtualMac::default()) } else { config };
+    let never = Announcements { repeat: 0, delay: Duration::ZERO, ..Announcements::default() };
+    let config = if announces { config } else { config.with_announcements(never) };
     let config = match version {
         Some(version) => config.with_version(version),
         None => config,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Agent, PATIENCE, Pair, VIP};
+use vrrp_net::lab::Frame;
+
+use super::{Agent, PATIENCE, Pair, VIP, eventually};
 
 #[test]
 fn a_gated_router_has_the_addresses_only_once_it_is_confirmed() {
@@ -44,6 +46,42 @@ fn a_hand_over_takes_a_fraction_of_skew_time_and_leaves_no_gap() {
     assert!(took < Duration::from_millis(300), "{took:?}");
     a.stop();
     b.stop();
+}
+
+#[test]
+fn addresses_that_were_handed_over_stay_until_the_successor_has_announced_them_or_does_not() {
+    for announces in ["", " announce=never"] {
+        let Some(net) = Pair::new() else { return };
+        let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+        a.tell("add 192.0.2.100 interval=10 priority=150");
+        a.expect("Backup -> Active");
+        b.tell(&format!("add 192.0.2.100 interval=10 priority=100{announces}"));
+        b.expect("Initialize -> Backup");
+        let capture = net.lan.capture().unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        a.tell("leave");
+        a.expect("Active -> Initialize");
+        let by = |frame: &Frame, host: u8| frame.bytes.get(23) == Some(&112) && frame.bytes[29] == host;
+        let successor = |frames: &[Frame]| Some(frames.iter().find(|frame| by(frame, 2))?.at);
+        // It resigns once more when they are gone.
+        let last_word = |frames: &[Frame]| {
+            let successor = successor(frames)?;
+            let mut resigned = frames.iter().filter(|frame| by(frame, 1) && frame.bytes[36] == 0);
+            Some(resigned.find(|frame| frame.at > successor)?.at)
+        };
+        assert!(eventually(|| last_word(&capture.frames()).is_some()));
+        let frames = capture.frames();
+        let (successor, gone) = (successor(&frames).unwrap(), last_word(&frames).unwrap());
+        let mut arps = frames.iter().filter(|frame| frame.bytes[12..14] == [8, 6]);
+        let announced = arps.find(|frame| frame.bytes[6..12] == net.b0.mac()).map(|frame| frame.at);
+        let longest = successor + Duration::from_millis(2);
+        // One that never announces does so all the same when it hears that last word.
+        let until = announced.filter(|_| announces.is_empty()).map_or(longest, |announced| announced.min(longest));
+        assert!(gone >= until, "{gone:?} after {successor:?}, announced {announced:?}");
+        assert!(!net.a.has_address(VIP).unwrap());
+        a.stop();
+        b.stop();
+    }
 }
 
 #[test]
