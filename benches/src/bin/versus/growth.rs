@@ -43,8 +43,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.without_lab {
         all.push(series("driver: an advertisement sent, CPU", &[10, 100, 1_000, 4_000], sent)?);
         let counts = [10, 100, 1_000, 5_000];
-        all.push(series("addresses: one put up and announced, with the kernel's part, CPU", &counts, address)?);
-        let kernel = series("the kernel alone: an address added, CPU", &counts, |count| {
+        all.push(series("addresses: one put up and announced, CPU", &counts, address)?);
+        let kernel = series("of which the kernel alone: added, CPU", &counts, |count| {
             let own = Node { addresses: u16::try_from(count)?, ..Node::new(1) };
             Ok(floors::add(&own)?.cpu.as_secs_f64() * 1e9 / f64::from(count))
         })?;
