@@ -41,7 +41,7 @@ impl Driver {
     }
 
     /// Tells how the things are that the application itself tracks for a virtual router: its checks, its upstreams. They
-    /// count beside what the driver [tracks](RouterConfig::with_tracking).
+    /// count beside what the driver [tracks](crate::RouterConfig::with_tracking).
     ///
     /// # Errors
     /// [`Error::Io`] if the timer cannot be set.
@@ -61,7 +61,7 @@ impl Driver {
         self.give(id, if able { Event::Recovered(Fault::Application) } else { Event::Fault(Fault::Application) })
     }
 
-    /// Answers [`DriverEvent::Prepare`]: the application is ready, and the addresses go up. A late answer, to a claim
+    /// Answers [`DriverEvent::Prepare`](crate::DriverEvent::Prepare): the application is ready, and the addresses go up. A late answer, to a claim
     /// that has ended meanwhile, does nothing.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Driver {
         self.give(id, Event::Confirm(claim))
     }
 
-    /// Answers [`DriverEvent::Prepare`]: the application cannot serve, and the next best router goes.
+    /// Answers [`DriverEvent::Prepare`](crate::DriverEvent::Prepare): the application cannot serve, and the next best router goes.
     ///
     /// # Errors
     /// [`Error::Io`] if the timer cannot be set.
