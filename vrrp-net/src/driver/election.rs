@@ -61,8 +61,8 @@ impl Driver {
         self.give(id, if able { Event::Recovered(Fault::Application) } else { Event::Fault(Fault::Application) })
     }
 
-    /// Answers [`DriverEvent::Prepare`](crate::DriverEvent::Prepare): the application is ready, and the addresses go up. A late answer, to a claim
-    /// that has ended meanwhile, does nothing.
+    /// Answers [`DriverEvent::Prepare`](crate::DriverEvent::Prepare): the application is ready, and the addresses go up. A
+    /// late answer, to a claim that has ended meanwhile, does nothing.
     ///
     /// # Errors
     /// [`Error::Io`] if the timer cannot be set.
@@ -70,7 +70,8 @@ impl Driver {
         self.give(id, Event::Confirm(claim))
     }
 
-    /// Answers [`DriverEvent::Prepare`](crate::DriverEvent::Prepare): the application cannot serve, and the next best router goes.
+    /// Answers [`DriverEvent::Prepare`](crate::DriverEvent::Prepare): the application cannot serve, and the next best router
+    /// goes.
     ///
     /// # Errors
     /// [`Error::Io`] if the timer cannot be set.
