@@ -150,7 +150,7 @@ impl fmt::Display for Alarm {
             Self::PersistentRival(rival, lasting) => {
                 write!(
                     f,
-                    "{rival} has claimed the role for {lasting:.1?} too: both are Active, and it does not hear us"
+                    "{rival} has claimed the role too, for {lasting:.1?}: both are Active, and it does not hear us"
                 )
             }
             Self::RejectedPeer(peer, reason) => write!(f, "{peer} is rejected ({reason}): both of us may be Active"),

@@ -381,6 +381,7 @@ impl Driver {
         if self.carry_out() {
             // The kernel tells of what it did at once: not with a wake-up of its own.
             self.read_changes()?;
+            self.perform();
         }
         let events = std::mem::take(&mut self.events);
         self.arm(sys::boottime_now())?;

@@ -155,10 +155,12 @@ impl Driver {
     }
 
     /// The addresses were handed over: they stay until the successor has announced them, so that what the hosts send here
-    /// until then has its answer. Two with the same virtual MAC address would confuse the switches, however.
+    /// until then has its answer. Two with the same virtual MAC address would confuse the switches, however; and with very
+    /// many, hosts would hear of both for long.
     pub(super) fn linger(&mut self, id: RouterId) {
         let Some(managed) = self.managed.get_mut(&id) else { return };
-        if managed.virtual_mac.is_some() || !managed.is_removing() {
+        let many = managed.todo.len() > REMOVED_BEFORE_RESIGNATION;
+        if managed.virtual_mac.is_some() || many || !managed.is_removing() {
             return;
         }
         managed.lingers = true;
@@ -416,7 +418,7 @@ impl Driver {
                 let at = match (self.router.state(id), self.router.params(id)) {
                     (Some(State::Active(active)), Some(params)) => with_an_advert(
                         now + period,
-                        period / 2,
+                        period / 4,
                         active.advert_at,
                         params.advert_interval().as_duration(),
                     ),

@@ -77,6 +77,7 @@ impl Driver {
         let router = match server {
             Some(id) if self.is_settled(now, id) => id,
             // To a Backup it is the Active who says so.
+            Some(_) if Some(claim.mac) == interface.mac() => return,
             Some(id) => return self.successor_announces(id, claim.address),
             None => {
                 let is_own = |id: &RouterId| {

@@ -259,6 +259,7 @@ impl Driver {
     /// The interface is there still, with the addresses, but it is not the one that was configured any more.
     fn renamed(&mut self, now: Instant, token: u64) {
         self.take_out(now, token);
+        self.depart_all();
         while self.managed.values().any(|managed| managed.todo.iter().any(|todo| todo.interface() == Some(token))) {
             self.change_addresses();
         }

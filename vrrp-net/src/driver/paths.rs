@@ -222,6 +222,7 @@ impl Driver {
 
     pub(super) fn queue_paths(&mut self, id: RouterId, todo: Vec<PathTodo>) {
         let Some(managed) = self.managed.get_mut(&id).filter(|_| !todo.is_empty()) else { return };
+        managed.lingers = false;
         managed.todo.extend(todo.into_iter().map(Task::Path));
         if !self.busy.contains(&id) {
             self.busy.push_back(id);

@@ -164,6 +164,9 @@ impl Driver {
                 break;
             }
         }
+        if !claims.is_empty() {
+            self.perform();
+        }
         claims.into_iter().for_each(|(token, family)| self.read_claims(token, family));
         if let Some(wakes) = self.intake.count(sys::boottime_now(), read) {
             // To watch it for nothing would not do: the kernel would still wake us.

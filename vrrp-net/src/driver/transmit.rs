@@ -114,8 +114,12 @@ impl Driver {
     /// Sends an advertisement; one that follows the removal of addresses only once they are gone, unless there are so
     /// many that the others would have to wait.
     fn advertise(&mut self, id: RouterId, claim: Claim) {
+        let is_active = self.router.state(id).is_some_and(|state| state.role() == Role::Active);
         let Some(managed) = self.managed.get_mut(&id) else { return };
-        if managed.is_removing() && managed.todo.len() <= REMOVED_BEFORE_RESIGNATION {
+        if is_active && claim.priority.is_some() {
+            // It has the role again before the addresses were gone.
+            managed.deferred.clear();
+        } else if managed.is_removing() && managed.todo.len() <= REMOVED_BEFORE_RESIGNATION {
             managed.deferred.push(claim);
             return;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vrrp_net::lab::Frame;
 
-use super::{Agent, PATIENCE, Pair, VIP, eventually};
+use super::{Agent, PATIENCE, Pair, VIP, eventually, ip};
 
 #[test]
 fn a_gated_router_has_the_addresses_only_once_it_is_confirmed() {
@@ -82,6 +82,28 @@ fn addresses_that_were_handed_over_stay_until_the_successor_has_announced_them_o
         a.stop();
         b.stop();
     }
+}
+
+#[test]
+fn an_interface_that_is_renamed_while_addresses_linger_does_not_hold_the_others_up() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    // They linger for 90 ms.
+    a.tell("add 192.0.2.100 interval=10 priority=150 excluded=880");
+    a.expect("Backup -> Active");
+    b.tell("add 192.0.2.100 interval=10 priority=100 excluded=880 announce=never");
+    b.expect("Initialize -> Backup");
+    let capture = net.lan.capture().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    a.tell("leave");
+    let by_successor = |frame: &Frame| frame.bytes.get(23) == Some(&112) && frame.bytes[29] == 2;
+    assert!(eventually(|| capture.frames().iter().any(by_successor)));
+    ip(&net.a, "link set eth0 down");
+    ip(&net.a, "link set eth0 name eth9");
+    a.expect("Active -> Initialize");
+    a.stop();
+    assert!(!net.a.has_address(VIP).unwrap());
+    b.stop();
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn scenario_21_an_active_that_is_not_heard_says_that_its_rival_persists() {
     let (a, b) = elected(&net, "interval=10");
     net.a0.mute().unwrap();
     b.expect("Backup -> Active: no Active was heard");
-    a.expect("too: both are Active, and it does not hear us");
+    a.expect("both are Active, and it does not hear us");
     net.a0.heal().unwrap();
     b.expect("Active -> Backup: 192.0.2.1 won the election");
     assert!(client_reaches(&net, net.a0.mac()));
