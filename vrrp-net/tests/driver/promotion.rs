@@ -107,6 +107,30 @@ fn an_interface_that_is_renamed_while_addresses_linger_does_not_hold_the_others_
 }
 
 #[test]
+fn one_that_has_the_role_again_while_its_addresses_linger_advertises_before_anything_else() {
+    let Some(net) = Pair::new() else { return };
+    let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
+    // They linger for 90 ms, and Active_Down_Interval is 36 ms.
+    a.tell("add 192.0.2.100 interval=1 priority=150 preempt=never excluded=880");
+    a.expect("Backup -> Active");
+    b.tell("add 192.0.2.100 interval=1 priority=100 preempt=never excluded=880 announce=never");
+    b.expect("Initialize -> Backup");
+    let capture = net.lan.capture().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    a.tell("hand-over");
+    let by = |frame: &Frame, host: u8| frame.bytes.get(23) == Some(&112) && frame.bytes[29] == host;
+    assert!(eventually(|| capture.frames().iter().any(|frame| by(frame, 2))));
+    b.process().kill().unwrap();
+    assert!(a.says("Backup -> Active: no Active was heard", 2), "{:#?}", a.lines());
+    let frames = capture.frames();
+    let last = frames.iter().rposition(|frame| by(frame, 2)).unwrap();
+    let mut said = frames[last..].iter().filter(|frame| frame.bytes[6..12] == net.a0.mac());
+    let first = said.find(|frame| by(frame, 1) || frame.bytes[12..14] == [8, 6]).expect("an advertisement");
+    assert!(by(first, 1) && first.bytes[36] == 150, "{:?}", first.bytes);
+    a.stop();
+}
+
+#[test]
 fn one_that_left_takes_part_again_when_it_is_told_to() {
     let Some(net) = Pair::new() else { return };
     let (mut a, mut b) = (Agent::start(&net.a), Agent::start(&net.b));
