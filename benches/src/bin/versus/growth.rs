@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         all.push(series("driver: an advertisement sent, CPU", &[10, 100, 1_000, 4_000], sent)?);
         let counts = [10, 100, 1_000, 5_000];
         all.push(series("addresses: one put up and announced, CPU", &counts, address)?);
-        let kernel = series("of which the kernel alone: added, CPU", &counts, |count| {
+        let kernel = series("the kernel alone: a bare addition, CPU", &counts, |count| {
             let own = Node { addresses: u16::try_from(count)?, ..Node::new(1) };
             Ok(floors::add(&own)?.cpu.as_secs_f64() * 1e9 / f64::from(count))
         })?;
@@ -216,7 +216,7 @@ fn sent(count: u32) -> anyhow::Result<f64> {
     Ok(cpu::one(&Subject::Ours, cpu::Role::Active, u16::try_from(count)?, time)? * 1e3)
 }
 
-/// An address of so many in one virtual router, until all are announced; most of it is what the kernel takes to add it.
+/// An address of so many in one virtual router, until all are announced; with what the kernel takes to add it.
 fn address(count: u32) -> anyhow::Result<f64> {
     let own = Node { addresses: u16::try_from(count)?, announce_once: true, ..Node::new(1) };
     let net = Net::new(1, 1)?;
