@@ -154,6 +154,8 @@ impl Pair {
             "trust",
             "-N",
             "--no-instructions",
+            // A promotion and each copy begin a new segment: of 16 MiB, unless told otherwise.
+            "--wal-segsize=1",
         ]);
         let output = command.current_dir("/").output().expect("run initdb");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -164,7 +166,7 @@ impl Pair {
         };
         append("pg_hba.conf", "host all all 192.0.2.0/24 trust\nhost replication all 192.0.2.0/24 trust\n");
         // What is killed here are processes, not hosts.
-        append("postgresql.conf", "fsync = off\nshared_buffers = 16MB\nwal_keep_size = 512MB\n");
+        append("postgresql.conf", "fsync = off\nshared_buffers = 16MB\nwal_keep_size = 64MB\nmin_wal_size = 2MB\n");
     }
 
     /// What the fencing command does: the host that it is to fence is in VRRP_PEER.
