@@ -15,7 +15,7 @@ mod turn;
 
 use crate::queue::DeadlineQueue;
 use crate::track::Assessment;
-use crate::{Action, Counters, Discards, Event, Fault, IfIndex, Instant, Params, State};
+use crate::{Action, Counters, Discards, Event, Fault, IfIndex, Instant, Params, Role, State};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -183,6 +183,14 @@ impl VrrpRouter {
     /// When [`handle_timeout`](Self::handle_timeout) is due next. Ask again after every other call.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         self.deadlines.next().map(|(at, _)| at)
+    }
+
+    /// When the next deadline is due, if it is one that ends a Backup's wait for its Active (Active_Down_Timer, §6.4.2) rather
+    /// than an Active's own. It is the one whose every moment is an outage: a caller may wake up a little before it.
+    pub fn poll_takeover(&mut self) -> Option<Instant> {
+        let (at, slot) = self.deadlines.next()?;
+        let entry = self.slots.get(slot)?.as_ref()?;
+        (entry.router.state().role() == Role::Backup).then_some(at)
     }
 
     /// The ids of all virtual routers, oldest place first.

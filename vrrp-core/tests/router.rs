@@ -59,6 +59,22 @@ fn run(router: &mut VrrpRouter, until: Instant) {
 }
 
 #[test]
+fn a_takeover_is_the_deadline_of_a_backup_alone() {
+    let mut router = VrrpRouter::new();
+    assert_eq!(router.poll_takeover(), None);
+    let id = router.add(interface(2), config(51, V3)).unwrap();
+    assert_eq!(router.poll_takeover(), None);
+    router.handle_event(Instant::ZERO, id, Event::Startup);
+    let down_at = router.poll_timeout();
+    assert!(down_at.is_some());
+    assert_eq!(router.poll_takeover(), down_at);
+    run(&mut router, millis(5000));
+    assert_eq!(role(&router, id), Role::Active);
+    assert!(router.poll_timeout().is_some());
+    assert_eq!(router.poll_takeover(), None);
+}
+
+#[test]
 fn sm_29_the_two_families_of_a_vrid_are_independent() {
     let mut router = VrrpRouter::new();
     let v4 = router.add(interface(2), config(51, V3)).unwrap();

@@ -27,6 +27,7 @@ use std::time::Duration;
 use vrrp_core::{Event, Fault, IfIndex, Instant, Params, RouterId, VrrpRouter};
 
 use self::announce::{Announcing, Unannounced};
+use self::election::AWAKE_BEFORE_TAKEOVER;
 pub use self::event::DriverEvent;
 use self::guard::Guarded;
 use self::managed::{Chore, Managed, Seat};
@@ -363,7 +364,9 @@ impl Driver {
     /// Does what is due: reads what has arrived, fires timers, carries out what follows. Returns what happened, in
     /// order. Call it when the descriptor is readable; at other times it does nothing.
     ///
-    /// The work of one call is bounded. What was not done makes the descriptor readable again at once.
+    /// The work of one call is bounded. What was not done makes the descriptor readable again at once. When a Backup has not
+    /// heard its Active for all but the last 0.3 ms of Active_Down_Interval, a call lasts until then: to sleep and wake up takes
+    /// as long, and nobody has the addresses.
     ///
     /// # Errors
     /// [`Error::Io`] if a descriptor of the driver itself fails; a fault of one virtual router is an event.
@@ -373,7 +376,7 @@ impl Driver {
         self.set_filters();
         // Adverts come before timers: a process that was held up must read what happened before it acts on a timer.
         self.read_ready()?;
-        let now = sys::boottime_now();
+        let now = self.stay_awake_for_takeover()?;
         self.router.handle_timeout_together(now);
         // Advertisements first: what follows may keep the kernel busy for a while.
         self.perform();
@@ -464,7 +467,8 @@ impl Driver {
     fn arm(&mut self, now: Instant) -> Result<(), Error> {
         let at_once = (self.has_todo() || !self.events.is_empty()).then_some(now);
         let chore = self.chores.first().map(|(at, _)| *at);
-        let others = [chore, at_once, self.next_announcement(now), self.intake.next_look()];
+        let takeover = self.router.poll_takeover().map(|at| at - AWAKE_BEFORE_TAKEOVER);
+        let others = [chore, at_once, self.next_announcement(now), self.intake.next_look(), takeover];
         let next = others.into_iter().chain([self.router.poll_timeout()]).flatten().min();
         match next {
             Some(next) => self.arm_at(now, next),
