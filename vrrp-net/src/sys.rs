@@ -215,9 +215,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<u
     byte_count(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
-/// Have the kernel note when it sees each frame, for [`receive_stamped`].
-#[cfg(feature = "lab")]
-pub(crate) fn stamp_frames(socket: BorrowedFd<'_>) -> io::Result<()> {
+/// Have the kernel note when it sees each datagram or frame, for [`Inbox`] and [`receive_stamped`].
+pub(crate) fn stamp_arrivals(socket: BorrowedFd<'_>) -> io::Result<()> {
     let on: libc::c_int = 1;
     set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)
 }
@@ -238,13 +237,7 @@ pub(crate) fn receive_stamped(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::
     message.msg_controllen = size_of::<Ancillary>() as _;
     // SAFETY: the message points to buffers that outlive the call, with their lengths.
     let length = byte_count(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) })?;
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid timespec for the call to write to.
-    check(unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) })?;
-    let since_epoch = |time: libc::timespec| {
-        let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
-        Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
-    };
+    let now = since_epoch();
     // SAFETY: the kernel has filled the ancillary data and set its length; the first header, if any, lies inside of it,
     // and the time is read only if it is long enough for one.
     let seen = unsafe {
@@ -255,7 +248,17 @@ pub(crate) fn receive_stamped(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::
             (is_time && whole).then(|| libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned())
         })
     };
-    Ok((length, seen.map_or(Duration::ZERO, |seen| since_epoch(now).saturating_sub(since_epoch(seen)))))
+    Ok((length, seen.map_or(Duration::ZERO, |seen| now.saturating_sub(duration(seen)))))
+}
+
+/// The time of day, which is the clock of what [`stamp_arrivals`] notes.
+fn since_epoch() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn duration(time: libc::timespec) -> Duration {
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
 /// Have the interface receive frames for other hosts too, as long as the socket is open.
@@ -1214,6 +1217,8 @@ pub(crate) struct Inbox {
     octets: Vec<u8>,
     size: usize,
     filled: usize,
+    /// The time of day of that.
+    filled_at: Duration,
 }
 
 /// What came with a datagram.
@@ -1245,6 +1250,18 @@ pub(crate) struct Arrival<'a> {
     pub(crate) destination: Option<Ipv6Addr>,
     /// As `destination`.
     pub(crate) hop_limit: Option<u8>,
+    /// How long it had been there when the inbox was filled: nothing if it is not known. By the time of day, which somebody
+    /// may have set meanwhile.
+    pub(crate) waited: Duration,
+}
+
+/// What the kernel says of a datagram beside its octets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    destination: Option<Ipv6Addr>,
+    hop_limit: Option<u8>,
+    /// When it was received, by the time of day.
+    stamp: Option<Duration>,
 }
 
 impl Inbox {
@@ -1252,7 +1269,7 @@ impl Inbox {
     pub(crate) fn new(size: usize) -> Self {
         // SAFETY: a slot is integers and arrays of them, for which zero is a value.
         let slot: Slot = unsafe { mem::zeroed() };
-        Self { slots: vec![slot; BATCH], octets: vec![0; BATCH * size], size, filled: 0 }
+        Self { slots: vec![slot; BATCH], octets: vec![0; BATCH * size], size, filled: 0, filled_at: Duration::ZERO }
     }
 
     /// Throw away what is in it, and take what has arrived at `socket`. Returns how many datagrams that were.
@@ -1289,6 +1306,7 @@ impl Inbox {
             slot.ancillary_length = header.msg_hdr.msg_controllen;
         }
         self.filled = count;
+        self.filled_at = since_epoch();
         Ok(count)
     }
 
@@ -1297,18 +1315,19 @@ impl Inbox {
         let slot = self.slots.get(..self.filled)?.get(number)?;
         let start = number * self.size;
         let octets = self.octets.get(start..)?.get(..slot.length.min(self.size))?;
-        let (destination, hop_limit) = slot.ancillary();
+        let Beside { destination, hop_limit, stamp } = slot.beside();
+        let waited = stamp.map_or(Duration::ZERO, |stamp| self.filled_at.saturating_sub(stamp));
         let source = Ipv6Addr::from(slot.source.sin6_addr.s6_addr);
-        Some(Arrival { octets, cut: slot.flags & MSG_TRUNC != 0, source, destination, hop_limit })
+        Some(Arrival { octets, cut: slot.flags & MSG_TRUNC != 0, source, destination, hop_limit, waited })
     }
 }
 
 impl Slot {
-    /// Where an IPv6 datagram was sent to, and its hop limit: nothing if any ancillary data was cut off.
-    fn ancillary(&self) -> (Option<Ipv6Addr>, Option<u8>) {
-        let (mut destination, mut hop_limit) = (None, None);
+    /// Nothing if any of it was cut off.
+    fn beside(&self) -> Beside {
+        let mut beside = Beside::default();
         if self.flags & libc::MSG_CTRUNC != 0 {
-            return (destination, hop_limit);
+            return beside;
         }
         // SAFETY: integers and pointers, for which zero and null are values.
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
@@ -1324,17 +1343,20 @@ impl Slot {
                 match (it.cmsg_level, it.cmsg_type) {
                     (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if length >= size_of::<libc::in6_pktinfo>() => {
                         let information = data.cast::<libc::in6_pktinfo>().read_unaligned();
-                        destination = Some(Ipv6Addr::from(information.ipi6_addr.s6_addr));
+                        beside.destination = Some(Ipv6Addr::from(information.ipi6_addr.s6_addr));
                     }
                     (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) if length >= size_of::<libc::c_int>() => {
-                        hop_limit = u8::try_from(data.cast::<libc::c_int>().read_unaligned()).ok();
+                        beside.hop_limit = u8::try_from(data.cast::<libc::c_int>().read_unaligned()).ok();
+                    }
+                    (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) if length >= size_of::<libc::timespec>() => {
+                        beside.stamp = Some(duration(data.cast::<libc::timespec>().read_unaligned()));
                     }
                     _ => {}
                 }
                 message = libc::CMSG_NXTHDR(&raw const header, message);
             }
         }
-        (destination, hop_limit)
+        beside
     }
 }
 

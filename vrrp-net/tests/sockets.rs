@@ -5,6 +5,7 @@ mod lab_support;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use lab_support::{again_without_root, eventually, lab, wait_until_connected};
 use vrrp_net::filter::{Plausible, ReceiveFilter};
@@ -163,6 +164,27 @@ fn tx_01_tx_02_tx_03_tx_13_an_advertisement_to_the_group_over_ipv6() {
     assert_eq!(IpAddr::from(<[u8; 16]>::try_from(&frame[22..38]).unwrap()), a_of(Family::V6));
     assert_eq!(IpAddr::from(<[u8; 16]>::try_from(&frame[38..54]).unwrap()), Family::V6.group());
     assert_eq!(frame[54..66], PAYLOAD, "the kernel leaves the checksum alone");
+}
+
+#[test]
+fn a_datagram_says_how_long_it_has_waited_for_its_reader() {
+    const WAIT: Duration = Duration::from_millis(50);
+    let Some(pair) = Pair::new() else { return };
+    for family in FAMILIES {
+        let (sender, listener) = (open(&pair.a, &pair.a0, family), open(&pair.b, &pair.b0, family));
+        // The first is there when the second is sent.
+        send(&sender, &[Outgoing::new(a_of(family), b_of(family), &PAYLOAD)]);
+        std::thread::sleep(WAIT);
+        send(&sender, &[Outgoing::new(a_of(family), b_of(family), &PAYLOAD)]);
+        let mut buffer = ReceiveBuffer::new();
+        let mut waited = Vec::new();
+        assert!(eventually(|| {
+            waited.extend(listener.receive(&mut buffer).unwrap().with_wait().map(|(waited, _)| waited));
+            waited.len() >= 2
+        }));
+        assert!(waited[0] >= waited[1] + WAIT / 2, "{waited:?}");
+        assert!(waited[1] < Duration::from_secs(10), "{waited:?}");
+    }
 }
 
 #[test]

@@ -29,6 +29,11 @@ const QUIET: usize = 200;
 const WAITS_PER_INTERVAL: u32 = 20;
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
+/// An advertisement counts from when it came, not from when the process woke up and read it, unless that is longer ago than
+/// this: what waited longer is taken to have come just now. The clock may have been set; and of what comes to a process that is
+/// held up for long, a queue that is full keeps the oldest only, by which an Active that lives would seem dead.
+const LONGEST_BACKDATING: Duration = Duration::from_millis(10);
+
 /// The sockets that advertisements come from. While there are very many, each need not wake the process: the first one
 /// does, and those that follow are looked at periodically, until none has come for a while, or as many looks had something
 /// as in the burst before.
@@ -125,6 +130,11 @@ impl Intake {
     }
 }
 
+/// When a datagram came that had been there for `waited` when it was read.
+fn came(now: Instant, waited: Duration) -> Instant {
+    if waited <= LONGEST_BACKDATING { now - waited } else { now }
+}
+
 impl Driver {
     /// Reads whatever has something to say; of the sockets each, so that no timer overtakes an advertisement.
     pub(super) fn read_ready(&mut self) -> Result<(), Error> {
@@ -189,11 +199,12 @@ impl Driver {
             let last = datagrams.len() < ReceiveBuffer::CAPACITY;
             count += datagrams.len();
             let now = sys::boottime_now();
-            for datagram in datagrams {
+            for (waited, datagram) in datagrams.with_wait() {
+                let came = came(now, waited);
                 // Where a datagram is counted when it is dropped is the protocol's business, and it has done so.
                 match datagram {
                     Ok((envelope, payload)) => {
-                        let _ = self.router.handle_datagram(now, index, &envelope, payload);
+                        let _ = self.router.handle_datagram(came, index, &envelope, payload);
                     }
                     Err(discard) => self.router.count_undecodable(discard),
                 }
@@ -274,6 +285,14 @@ mod tests {
         assert_eq!(intake.next_look(), Some(look));
         assert_eq!(intake.count(look, 1), None);
         assert_eq!(intake.next_look(), Some(look + LONGEST_WAIT));
+    }
+
+    #[test]
+    fn an_advertisement_counts_from_when_it_came_unless_its_clock_or_its_queue_cannot_be_trusted() {
+        let now = Instant::from_millis(1000);
+        assert_eq!(came(now, Duration::from_micros(150)), now - Duration::from_micros(150));
+        assert_eq!(came(now, Duration::from_millis(11)), now);
+        assert_eq!(came(now, Duration::from_secs(3600)), now);
     }
 
     #[test]

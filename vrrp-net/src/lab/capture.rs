@@ -43,7 +43,7 @@ impl Capture {
         // A smaller buffer works too, unless there are thousands of frames at once.
         let _ = sys::set_receive_buffer(socket.as_fd(), 16 * 1024 * 1024);
         sys::attach_filter(socket.as_fd(), filter).map_err(failed)?;
-        sys::stamp_frames(socket.as_fd()).map_err(failed)?;
+        sys::stamp_arrivals(socket.as_fd()).map_err(failed)?;
         sys::bind_packet(socket.as_fd(), interface, ETHERTYPE_ALL).map_err(failed)?;
         sys::set_promiscuous(socket.as_fd(), interface).map_err(failed)?;
 

@@ -163,6 +163,8 @@ impl AdvertSocket {
         sys::ignore_icmp_errors(socket.as_fd(), family.group()).map_err(|source| failed("no ICMP errors", source))?;
         // After the type of service, which would change it.
         socket.set_priority(PRIORITY).map_err(|source| failed("priority of network control", source))?;
+        // Without, when a datagram is read counts as when it came.
+        let _ = sys::stamp_arrivals(socket.as_fd());
         // Smaller buffers do too, unless there is a flood.
         let _ = sys::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER);
         let _ = sys::set_send_buffer(socket.as_fd(), SEND_BUFFER);

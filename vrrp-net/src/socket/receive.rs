@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use vrrp_core::Family;
 use vrrp_core::wire::{Discard, Envelope};
@@ -51,13 +52,26 @@ pub struct Datagrams<'a> {
     count: usize,
 }
 
+impl<'a> Datagrams<'a> {
+    /// As the iterator itself, each with how long it had been there when it was read: by the time of day, which somebody may
+    /// have set meanwhile; nothing if the kernel did not say.
+    pub fn with_wait(mut self) -> impl Iterator<Item = (Duration, Result<(Envelope, &'a [u8]), Discard>)> {
+        let family = self.family;
+        std::iter::from_fn(move || self.arrival()).map(move |arrival| (arrival.waited, open(family, arrival)))
+    }
+
+    fn arrival(&mut self) -> Option<Arrival<'a>> {
+        let arrival = self.inbox.get(self.next).filter(|_| self.next < self.count)?;
+        self.next += 1;
+        Some(arrival)
+    }
+}
+
 impl<'a> Iterator for Datagrams<'a> {
     type Item = Result<(Envelope, &'a [u8]), Discard>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let arrival = self.inbox.get(self.next).filter(|_| self.next < self.count)?;
-        self.next += 1;
-        Some(open(self.family, arrival))
+        self.arrival().map(|arrival| open(self.family, arrival))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -98,6 +112,7 @@ mod tests {
         source: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2),
         destination: Some(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
         hop_limit: Some(255),
+        waited: Duration::ZERO,
     };
 
     #[test]
