@@ -58,7 +58,8 @@ impl Step {
 
 /// Applies `event` to `state` at `now`.
 ///
-/// `now` must not go back between calls for one router. Give the advertisements that are waiting before
+/// `now` must not go back between calls for one router, but for a Backup's [`Event::Advert`]: that may be of when it came, though
+/// not of before the timer was last set ([`Backup::armed_at`](crate::Backup::armed_at)). Give the advertisements that are waiting before
 /// [`Event::Timeout`]: a router that was held up must read what happened before it may act on a late timer.
 pub fn step(params: &Params, state: State, now: Instant, event: Event) -> Step {
     let event = match event {

@@ -5,6 +5,7 @@ mod common;
 
 use common::{RIVAL_ABOVE, centiseconds, millis, priority};
 use core::net::IpAddr;
+use core::time::Duration;
 use vrrp_core::wire::{Authentication, ChecksumForm, Discard, Envelope, Password, Reason, Repr};
 use vrrp_core::{
     Action, AdvertError, ConfigError, Event, Family, Fault, IfIndex, Instant, Params, Role, RouterId, Version,
@@ -72,6 +73,41 @@ fn a_takeover_is_the_deadline_of_a_backup_alone() {
     assert_eq!(role(&router, id), Role::Active);
     assert!(router.poll_timeout().is_some());
     assert_eq!(router.poll_takeover(), None);
+}
+
+#[test]
+fn a_backup_counts_from_when_an_advertisement_came_but_not_from_before_its_timer_was_set() {
+    let mut router = VrrpRouter::new();
+    let id = router.add(interface(2), config(51, V3)).unwrap();
+    router.handle_event(Instant::ZERO, id, Event::Startup);
+    let wait = router.poll_takeover().unwrap().since(Instant::ZERO);
+    let mut hear = |now, waited| {
+        let payload = packet(51, 200, ChecksumForm::PseudoHeader);
+        let waited = Duration::from_millis(waited);
+        router.handle_waiting_datagram(now, waited, interface(2), &envelope(RIVAL_ABOVE), &payload).unwrap();
+        router.poll_takeover()
+    };
+    assert_eq!(hear(millis(100), 4), Some(millis(96) + wait));
+    assert_eq!(hear(millis(200), 0), Some(millis(200) + wait));
+    // Those that have waited together, in another order than that of their times.
+    assert_eq!(hear(millis(201), 4), Some(millis(200) + wait));
+}
+
+#[test]
+fn claims_that_waited_are_answered_together() {
+    let mut router = VrrpRouter::new();
+    let id = router.add(interface(2), config(51, V3)).unwrap();
+    router.handle_event(Instant::ZERO, id, Event::Startup);
+    run(&mut router, millis(5000));
+    assert_eq!(role(&router, id), Role::Active);
+    let mut answers = 0;
+    for waited in [9, 6, 3, 0].map(Duration::from_millis) {
+        let payload = packet(51, 50, ChecksumForm::PseudoHeader);
+        let (now, from) = (millis(5500), envelope(RIVAL_ABOVE));
+        router.handle_waiting_datagram(now, waited, interface(2), &from, &payload).unwrap();
+        answers += actions(&mut router).iter().filter(|(_, action)| matches!(action, Action::SendAdvert(_))).count();
+    }
+    assert_eq!(answers, 1);
 }
 
 #[test]

@@ -365,8 +365,8 @@ impl Driver {
     /// order. Call it when the descriptor is readable; at other times it does nothing.
     ///
     /// The work of one call is bounded. What was not done makes the descriptor readable again at once. When a Backup has not
-    /// heard its Active for all but the last 0.3 ms of Active_Down_Interval, a call lasts until then: to sleep and wake up takes
-    /// as long, and nobody has the addresses.
+    /// heard its Active for all but the last 0.3 ms of Active_Down_Interval, a call lasts until then: to sleep and wake up would
+    /// take as long, and there may be nobody who has the addresses.
     ///
     /// # Errors
     /// [`Error::Io`] if a descriptor of the driver itself fails; a fault of one virtual router is an event.

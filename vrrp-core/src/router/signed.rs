@@ -7,6 +7,7 @@ use crate::hmac::{Authenticator, Config, Mode, Received, WallClock};
 use crate::wire::{Authentication, ChecksumAcceptance, Discard, Envelope};
 
 use super::config::check_len;
+use super::receive::Read;
 use super::{AdvertError, ConfigError, RouterId, VrrpRouter};
 
 /// The time of day, told once and carried on from there.
@@ -76,12 +77,12 @@ impl VrrpRouter {
     /// Takes a datagram for a virtual router that has keys.
     pub(super) fn accept_signed(
         &mut self,
-        now: Instant,
+        read: Read,
         id: RouterId,
         envelope: &Envelope,
         payload: &[u8],
     ) -> Result<RouterId, Discard> {
-        let wall = self.clock.at(now);
+        let wall = self.clock.at(read.now);
         let unknown = Discard::Vrid(payload.get(1).copied().unwrap_or_default());
         let entry = self.slot_mut(id).ok_or(unknown)?;
         let hmac = entry.hmac.as_ref().ok_or(unknown)?;
@@ -100,7 +101,7 @@ impl VrrpRouter {
             }
             accepted
         });
-        self.take(now, id, envelope.source, result)
+        self.take(read, id, envelope.source, result)
     }
 
     /// Stamps the advertisement that is built next; `again` if it is a copy of the last one.

@@ -10,18 +10,26 @@ use crate::error::Error;
 use crate::sys;
 
 /// What it takes to wake up when a timer goes off, above all on a virtual machine. A Backup that is about to take over wakes up
-/// so much earlier and stays awake: that costs once what an Active that is dead costs each of its clients all the time.
+/// so much earlier and stays awake: once for each Active that is dead, while each of its clients waits.
 pub(super) const AWAKE_BEFORE_TAKEOVER: Duration = Duration::from_micros(300);
 
+/// Whether to go on waiting for it. It may move while one waits, but it is not waited for beyond `latest`.
+fn is_imminent(takeover: Option<Instant>, now: Instant, latest: Instant) -> bool {
+    takeover.is_some_and(|at| now < at && at <= latest)
+}
+
 impl Driver {
-    /// The time; once the takeover has come that is due in the next moment, unless an Active is heard meanwhile.
+    /// The time; once the takeover has come that is due in the next moment, unless an Active is heard or there is something
+    /// else to do meanwhile.
     pub(super) fn stay_awake_for_takeover(&mut self) -> Result<Instant, Error> {
+        let latest = sys::boottime_now() + AWAKE_BEFORE_TAKEOVER;
         loop {
             let now = sys::boottime_now();
-            match self.router.poll_takeover() {
-                Some(at) if now < at && at <= now + AWAKE_BEFORE_TAKEOVER => self.read_ready()?,
-                Some(_) | None => return Ok(now),
+            if self.has_todo() || !is_imminent(self.router.poll_takeover(), now, latest) {
+                return Ok(now);
             }
+            self.perform();
+            self.read_ready()?;
         }
     }
 
@@ -142,5 +150,29 @@ impl Driver {
     fn give(&mut self, id: RouterId, event: Event) -> Result<(), Error> {
         self.router.handle_event(sys::boottime_now(), id, event);
         self.finish_turn()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_is_waited_for_awake_only_in_its_last_moment_however_often_it_moves() {
+        let micros = |micros| Instant::from_millis(1000) + Duration::from_micros(micros);
+        let latest = micros(0) + AWAKE_BEFORE_TAKEOVER;
+        let waits = |takeover, now| is_imminent(takeover, now, latest);
+        assert!(waits(Some(micros(300)), micros(0)) && waits(Some(micros(300)), micros(299)));
+        assert!(!waits(Some(micros(300)), micros(300)), "it has come");
+        assert!(!waits(None, micros(0)) && !waits(Some(micros(301)), micros(0)));
+        // By one resignation after the other: it is always about to come.
+        assert!(
+            (0..1000)
+                .step_by(10)
+                .map(micros)
+                .filter(|now| waits(Some(*now + Duration::from_micros(200)), *now))
+                .count()
+                <= 11
+        );
     }
 }

@@ -29,8 +29,8 @@ const QUIET: usize = 200;
 const WAITS_PER_INTERVAL: u32 = 20;
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
-/// An advertisement counts from when it came, not from when the process woke up and read it, unless that is longer ago than
-/// this: what waited longer is taken to have come just now. The clock may have been set; and of what comes to a process that is
+/// A Backup counts from when an advertisement came, not from when the process woke up and read it, unless that is longer ago
+/// than this: what waited longer is taken to have come just now. The clock may have been set; and of what comes to a process that is
 /// held up for long, a queue that is full keeps the oldest only, by which an Active that lives would seem dead.
 const LONGEST_BACKDATING: Duration = Duration::from_millis(10);
 
@@ -130,9 +130,9 @@ impl Intake {
     }
 }
 
-/// When a datagram came that had been there for `waited` when it was read.
-fn came(now: Instant, waited: Duration) -> Instant {
-    if waited <= LONGEST_BACKDATING { now - waited } else { now }
+/// How long a datagram is taken to have waited.
+fn credible(waited: Duration) -> Duration {
+    if waited <= LONGEST_BACKDATING { waited } else { Duration::ZERO }
 }
 
 impl Driver {
@@ -200,11 +200,11 @@ impl Driver {
             count += datagrams.len();
             let now = sys::boottime_now();
             for (waited, datagram) in datagrams.with_wait() {
-                let came = came(now, waited);
                 // Where a datagram is counted when it is dropped is the protocol's business, and it has done so.
                 match datagram {
                     Ok((envelope, payload)) => {
-                        let _ = self.router.handle_datagram(came, index, &envelope, payload);
+                        let waited = credible(waited);
+                        let _ = self.router.handle_waiting_datagram(now, waited, index, &envelope, payload);
                     }
                     Err(discard) => self.router.count_undecodable(discard),
                 }
@@ -289,10 +289,9 @@ mod tests {
 
     #[test]
     fn an_advertisement_counts_from_when_it_came_unless_its_clock_or_its_queue_cannot_be_trusted() {
-        let now = Instant::from_millis(1000);
-        assert_eq!(came(now, Duration::from_micros(150)), now - Duration::from_micros(150));
-        assert_eq!(came(now, Duration::from_millis(11)), now);
-        assert_eq!(came(now, Duration::from_secs(3600)), now);
+        assert_eq!(credible(Duration::from_micros(150)), Duration::from_micros(150));
+        assert_eq!(credible(Duration::from_millis(11)), Duration::ZERO);
+        assert_eq!(credible(Duration::from_secs(3600)), Duration::ZERO);
     }
 
     #[test]
