@@ -58,9 +58,9 @@ impl Step {
 
 /// Applies `event` to `state` at `now`.
 ///
-/// `now` must not go back between calls for one router, but for a Backup's [`Event::Advert`]: that may be of when it came, though
-/// not of before the timer was last set ([`Backup::armed_at`](crate::Backup::armed_at)). Give the advertisements that are waiting before
-/// [`Event::Timeout`]: a router that was held up must read what happened before it may act on a late timer.
+/// `now` must not go back between calls for one router, but for a Backup's [`Event::Advert`]: that may be of when it came,
+/// though not of before the timer was last set ([`Backup::armed_at`](crate::Backup::armed_at)). Give the advertisements that
+/// are waiting before [`Event::Timeout`]: a router that was held up must read what happened before it may act on a late timer.
 pub fn step(params: &Params, state: State, now: Instant, event: Event) -> Step {
     let event = match event {
         // Without an address it can neither advertise nor win between equals (§5.1.1.1, §6.4.3).

@@ -178,9 +178,8 @@ fn a_datagram_says_how_long_it_has_waited_for_its_reader() {
         assert!(eventually(|| {
             send(&sender, &[Outgoing::new(a_of(family), b_of(family), &PAYLOAD)]);
             std::thread::sleep(WAIT);
-            waits().iter().any(|waited| *waited >= WAIT / 2)
+            waits().iter().any(|waited| (WAIT / 2..Duration::from_secs(60)).contains(waited))
         }));
-        assert!(waits().iter().all(|waited| *waited < Duration::from_secs(10)));
     }
 }
 
