@@ -150,7 +150,7 @@ fn thousands_of_connections_that_stand_still_and_an_upstream_that_dies_do_not_di
     let client = net.client();
     assert!(client.is_served_by("a", PATIENCE));
     let adverts = net.adverts_of_a();
-    assert!(wait_until(PATIENCE, || net.adverts_of_a() > adverts + 20), "it advertises no more");
+    assert!(wait_until(PATIENCE, || net.adverts_of_a() > adverts + 20), "{:#?}", a.log().lines());
 
     // All of them die at once, in mid-connection; then there is none.
     net.kill_upstream_of_a();

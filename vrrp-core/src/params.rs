@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::timers::{active_down_interval, skew_time};
+use crate::timers::{active_down_interval, election_time, skew_time};
 use crate::{Family, Interval, Priority, Version};
 
 /// Parameters that no router can run with.
@@ -56,9 +56,9 @@ pub enum Preempt {
 ///
 /// With `Preempt::Never` a Backup never displaces a lower Active, so one whose health check lowered its priority would
 /// keep the addresses for ever. Calling an election instead, it resigns but keeps serving, and stands with its lowered
-/// priority: whoever is healthier takes over within Skew_Time; if nobody is, it goes on without a gap. Of routers that are
-/// degraded alike the one with the highest address ends up with the role, and keeps it. Over VRRPv3 an election takes a tenth of
-/// a second, by [`Interval::ELECTION`](crate::Interval::ELECTION).
+/// priority: whoever is healthier takes over within Skew_Time; if nobody is, it goes on without a gap. It speaks just before
+/// its equals, so among routers that are degraded alike the role stays where it is. Over VRRPv3 an election takes a tenth
+/// of a second, by [`Interval::ELECTION`](crate::Interval::ELECTION).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Yield {
@@ -347,6 +347,11 @@ impl Params {
     /// `Skew_Time` of this router beside an Active that advertises every `active_adver_interval` (RFC 9568 §6.1).
     pub fn skew_time(&self, active_adver_interval: Interval) -> Duration {
         skew_time(self.version, self.priority, active_adver_interval)
+    }
+
+    /// How long it waits in an election it called, of such an interval.
+    pub(crate) fn election_time(&self, interval: Interval) -> Duration {
+        election_time(self.version, self.priority, interval)
     }
 
     /// `Active_Down_Interval` of this router beside such an Active (RFC 9568 §6.1).

@@ -15,7 +15,7 @@ mod turn;
 
 use crate::queue::DeadlineQueue;
 use crate::track::Assessment;
-use crate::{Action, Counters, Discards, Event, Fault, IfIndex, Instant, Params, Role, State};
+use crate::{Action, Active, Counters, Discards, Event, Fault, IfIndex, Instant, Params, Phase, State};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -185,12 +185,15 @@ impl VrrpRouter {
         self.deadlines.next().map(|(at, _)| at)
     }
 
-    /// When the next deadline is due, if it is one that ends a Backup's wait for its Active (Active_Down_Timer, §6.4.2) rather
-    /// than an Active's own. It is the one whose every moment is an outage: a caller may wake up a little before it.
+    /// When the next deadline is due, if it decides who is Active: the end of a Backup's wait for its Active
+    /// (Active_Down_Timer, §6.4.2), or that of an Active that has called an election. At the first every moment is an outage,
+    /// and at the second an equal would speak in the next: a caller may wake up a little before it.
     pub fn poll_takeover(&mut self) -> Option<Instant> {
         let (at, slot) = self.deadlines.next()?;
-        let entry = self.slots.get(slot)?.as_ref()?;
-        (entry.router.state().role() == Role::Backup).then_some(at)
+        match self.slots.get(slot)?.as_ref()?.router.state() {
+            State::Backup(_) | State::Active(Active { phase: Phase::Standing(_), .. }) => Some(at),
+            _ => None,
+        }
     }
 
     /// The ids of all virtual routers, oldest place first.

@@ -14,11 +14,27 @@ use crate::{Interval, Priority, Version};
 ///
 /// Exact to the nanosecond, rounded down: from 39,062 ns (priority 255, 1 cs) to 40.79 s (priority 1, 40.95 s).
 pub fn skew_time(version: Version, priority: Priority, active_adver_interval: Interval) -> Duration {
-    let unit = match version {
+    skew_of(256 - u64::from(priority.get()), skew_unit(version, active_adver_interval))
+}
+
+/// How long an Active that has called an election waits before it claims the role again (not in the RFC): Skew_Time, less
+/// half of what a priority counts. Its equals hear it before their own Skew_Time is over, so the role stays where it is;
+/// whoever is better by one still speaks before it.
+pub(crate) fn election_time(version: Version, priority: Priority, active_adver_interval: Interval) -> Duration {
+    let unit = skew_unit(version, active_adver_interval);
+    skew_of(256 - u64::from(priority.get()), unit).saturating_sub(skew_of(1, unit) / 2)
+}
+
+/// What 256 priorities count, in nanoseconds.
+fn skew_unit(version: Version, active_adver_interval: Interval) -> u64 {
+    match version {
         Version::V2 => 1_000_000_000,
         Version::V3(_) => active_adver_interval.as_nanos(),
-    };
-    Duration::from_nanos((256 - u64::from(priority.get())) * unit / 256)
+    }
+}
+
+fn skew_of(priorities: u64, unit: u64) -> Duration {
+    Duration::from_nanos(priorities * unit / 256)
 }
 
 /// `Active_Down_Interval`: how long a Backup hears nothing before it declares the Active down.

@@ -6,9 +6,10 @@ mod common;
 use common::{RIVAL_ABOVE, centiseconds, millis, priority};
 use core::net::IpAddr;
 use core::time::Duration;
+use vrrp_core::track::Assessment;
 use vrrp_core::wire::{Authentication, ChecksumForm, Discard, Envelope, Password, Reason, Repr};
 use vrrp_core::{
-    Action, AdvertError, ConfigError, Event, Family, Fault, IfIndex, Instant, Params, Role, RouterId, Version,
+    Action, AdvertError, ConfigError, Event, Family, Fault, IfIndex, Instant, Params, Preempt, Role, RouterId, Version,
     VirtualRouterConfig, Vrid, VrrpRouter,
 };
 
@@ -60,10 +61,12 @@ fn run(router: &mut VrrpRouter, until: Instant) {
 }
 
 #[test]
-fn a_takeover_is_the_deadline_of_a_backup_alone() {
+fn a_takeover_is_the_deadline_of_a_backup_or_of_an_active_that_has_called_an_election() {
     let mut router = VrrpRouter::new();
     assert_eq!(router.poll_takeover(), None);
-    let id = router.add(interface(2), config(51, V3)).unwrap();
+    let params = common::params(V3).with_preempt(Preempt::Never);
+    let config = VirtualRouterConfig::new(vrid(51), params, ["192.0.2.100".parse().unwrap()]);
+    let id = router.add(interface(2), config).unwrap();
     assert_eq!(router.poll_takeover(), None);
     router.handle_event(Instant::ZERO, id, Event::Startup);
     let down_at = router.poll_timeout();
@@ -73,6 +76,10 @@ fn a_takeover_is_the_deadline_of_a_backup_alone() {
     assert_eq!(role(&router, id), Role::Active);
     assert!(router.poll_timeout().is_some());
     assert_eq!(router.poll_takeover(), None);
+    let called = millis(5100);
+    router.set_assessment(called, id, Assessment { priority: priority(50), fault: false });
+    assert!(router.poll_takeover().is_some_and(|at| at > called));
+    assert_eq!(router.poll_takeover(), router.poll_timeout());
 }
 
 #[test]

@@ -111,6 +111,7 @@ impl Network {
         self.start(&self.b, &[9001], more)
     }
 
+    /// Without the election that settles a cold start: they are equals, and it is a matter of fractions of a millisecond.
     fn start(&self, host: &Host, ports: &[u16], more: &str) -> Node {
         let upstreams: Vec<String> = ports.iter().map(|port| format!("{SERVER}:{port}")).collect();
         let text = format!(
@@ -124,6 +125,7 @@ impl Network {
             vrid = 51
             addresses = ["{VIP}"]
             nopreempt = true
+            settle = "0s"
             interval = "500ms"
             "#
         );

@@ -194,7 +194,7 @@ fn answer(params: &Params, active: Active, advert_at: Instant, reserve: u8) -> S
 /// Resigns so that whoever is better takes over, keeps serving, and stands with its own priority.
 fn call_election(params: &Params, active: Active, now: Instant) -> Step {
     let interval = election_interval(params);
-    let phase = Phase::Standing(now + params.skew_time(interval));
+    let phase = Phase::Standing(now + params.election_time(interval));
     let election_at = re_election_at(params, now);
     let standing = Active { phase, election_at, unsettled: false, ..active };
     farewell(params, active, now, Step::quiet(State::Active(standing)), interval)

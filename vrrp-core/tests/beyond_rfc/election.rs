@@ -9,8 +9,8 @@ fn el_10_a_degraded_active_shortens_the_interval_resigns_and_serves_on() {
     // By the priority that the others know, so that they accept it; the resignation is for their Skew_Time.
     active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     assert_eq!(active.role(), Role::Active);
-    // It stands with its lowered priority: 206/256 of 100 ms.
-    assert_eq!(active.deadline(), (now + Duration::from_nanos(80_468_750), Timer::Election));
+    // It stands with its lowered priority: 206/256 of 100 ms, less half of 1/256.
+    assert_eq!(active.deadline(), (now + Duration::from_nanos(80_273_438), Timer::Election));
 }
 
 #[test]
@@ -19,8 +19,8 @@ fn el_10_a_degraded_active_over_v2_resigns_alone() {
     let mut active = Election::active(params);
     let now = active.now + Duration::from_millis(400);
     active.lower(now, 50, &[resigns(Interval::DEFAULT)]);
-    // 206/256 s.
-    assert_eq!(active.deadline(), (now + Duration::from_nanos(804_687_500), Timer::Election));
+    // 206/256 s, less half of 1/256 s.
+    assert_eq!(active.deadline(), (now + Duration::from_nanos(802_734_375), Timer::Election));
 }
 
 #[test]
@@ -72,8 +72,38 @@ fn el_10_with_preemption_a_lower_one_does_not_get_the_role() {
     assert_eq!((active.role(), active.deadline()), (Role::Active, before));
 }
 
+/// With a better one no less than half of what a priority counts lies between the two, and with an equal.
 #[test]
-fn el_10_between_equals_the_address_decides_so_that_the_role_does_not_swap() {
+fn el_10_whoever_is_better_by_one_speaks_before_it_and_an_equal_after_it() {
+    for (version, step) in [(V3, Duration::from_nanos(390_625)), (Version::V2, Duration::from_nanos(3_906_250))] {
+        for value in 1..=253 {
+            let params = common::params(version).with_preempt(Preempt::Never);
+            let mut active = Election::active(params.with_priority(Priority::new(254).unwrap()));
+            let called = active.now;
+            let actions = active.router.set_effective_priority(called, priority(value));
+            let claims: Vec<Claim> = actions.into_iter().filter_map(claim).collect();
+            let (claim_at, _) = active.deadline();
+
+            // It hears all of that at once, and began before.
+            let speaks_at = |value| {
+                let mut backup = vrrp_core::VirtualRouter::new(params.with_priority(priority(value)));
+                let _ = backup.handle_event(called - SECOND, Event::Startup);
+                for claim in &claims {
+                    let heard = Advert { priority: claim.priority, interval: claim.interval, ..advert(ME, 1) };
+                    let _ = backup.handle_event(called, Event::Advert(heard));
+                }
+                assert_eq!(backup.state().role(), Role::Backup);
+                backup.poll_timeout().unwrap()
+            };
+            let (better, equal) = (speaks_at(value + 1), speaks_at(value));
+            assert!(better + step / 2 <= claim_at + Duration::from_nanos(2), "{version:?} {value}");
+            assert!(claim_at + step / 2 <= equal + Duration::from_nanos(2), "{version:?} {value}");
+        }
+    }
+}
+
+#[test]
+fn el_10_if_an_equal_speaks_all_the_same_the_address_decides_so_that_the_role_does_not_swap() {
     for (rival, moves) in [(RIVAL_BELOW, false), (RIVAL_ABOVE, true)] {
         let mut active = Election::active(nopreempt());
         let now = active.now + SECOND;
@@ -134,8 +164,8 @@ fn el_10_it_asks_again_only_after_re_election() {
     assert_eq!(active.advertise_until_election(), called + Duration::from_secs(10));
     let again = called + Duration::from_secs(10);
     active.expect(again, Event::Timeout, &[sends(40, ELECTION), resigns(ELECTION)]);
-    // 216/256 of 100 ms.
-    assert_eq!(active.deadline(), (again + Duration::from_nanos(84_375_000), Timer::Election));
+    // 216/256 of 100 ms, less half of 1/256.
+    assert_eq!(active.deadline(), (again + Duration::from_nanos(84_179_688), Timer::Election));
 }
 
 #[test]
@@ -271,7 +301,7 @@ fn an_active_that_never_heard_another_calls_one_election_to_settle() {
     assert_eq!(active.advertise_until_election(), promoted + SECOND * 7);
     let settle_at = promoted + SECOND * 7;
     active.expect(settle_at, Event::Timeout, &[sends(100, ELECTION), resigns(ELECTION)]);
-    assert_eq!(active.deadline(), (settle_at + ELECTION_SKEW, Timer::Election));
+    assert_eq!(active.deadline(), (settle_at + ELECTION_TIME, Timer::Election));
     let (at, _) = active.deadline();
     active.expect(at, Event::Timeout, &[sends(100, Interval::DEFAULT)]);
     for _ in 0..20 {

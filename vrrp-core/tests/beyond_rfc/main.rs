@@ -21,9 +21,11 @@ use vrrp_core::{
 
 const V3: Version = Version::V3(Family::V4);
 
-/// Skew_Time at priority 100 of an Active that advertises each second, and of one that shortened that to 10 cs.
+/// Skew_Time at priority 100 of an Active that advertises each second.
 const SKEW: Duration = Duration::from_micros(609_375);
-const ELECTION_SKEW: Duration = Duration::from_nanos(60_937_500);
+/// After how long an Active of that priority claims the role again in an election it called, over VRRPv3: Skew_Time at 10 cs,
+/// less half of 1/256.
+const ELECTION_TIME: Duration = Duration::from_nanos(60_742_188);
 /// Active_Down_Interval at priority 100 and one second.
 const DOWN: Duration = Duration::from_micros(3_609_375);
 /// When a router that starts at 0 and hears nobody takes over.
@@ -40,6 +42,13 @@ fn sends(value: u8, interval: Interval) -> Action {
 
 fn resigns(interval: Interval) -> Action {
     Action::SendAdvert(Claim { priority: None, interval })
+}
+
+fn claim(action: Action) -> Option<Claim> {
+    match action {
+        Action::SendAdvert(claim) => Some(claim),
+        _ => None,
+    }
 }
 
 fn enters(from: Role, to: Role, cause: Cause) -> Action {

@@ -18,6 +18,13 @@ impl Lan {
         u64::try_from(nanos / tick).unwrap()
     }
 
+    /// An Active that called an election claims the role again half of what a priority counts before its equals. That is
+    /// less than a tick: here it is at the same one, and both orders are explored.
+    fn at_a_tick(&self, until: Instant) -> Instant {
+        let (ahead, tick) = (until.since(NOW).as_nanos(), self.tick.as_nanos());
+        until + Duration::from_nanos(u64::try_from(ahead.next_multiple_of(tick) - ahead).unwrap())
+    }
+
     /// `state` as it is after `by`: every instant earlier, those that no rule looks at any more put together.
     pub(super) fn later(&self, state: State, by: Duration) -> State {
         let oldest = NOW - 4 * self.interval();
@@ -52,7 +59,7 @@ impl Lan {
                 election_at: active.election_at.map(at),
                 phase: match active.phase {
                     Phase::Advertising => Phase::Advertising,
-                    Phase::Standing(until) => Phase::Standing(at(until)),
+                    Phase::Standing(until) => Phase::Standing(at(self.at_a_tick(until))),
                     Phase::HandingOver(until, after) => Phase::HandingOver(at(until), after),
                 },
                 ..active

@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::sys;
 
 /// What it takes to wake up when a timer goes off, above all on a virtual machine. A Backup that is about to take over wakes up
-/// so much earlier and stays awake: once for each Active that is dead, while each of its clients waits.
+/// so much earlier and stays awake: once for each Active that is dead, while each of its clients waits. So does an Active that
+/// has called an election, or its equals would speak before it.
 pub(super) const AWAKE_BEFORE_TAKEOVER: Duration = Duration::from_micros(300);
 
 /// Whether to go on waiting for it. It may move while one waits, but it is not waited for beyond `latest`.
