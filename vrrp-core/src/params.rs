@@ -57,8 +57,8 @@ pub enum Preempt {
 /// With `Preempt::Never` a Backup never displaces a lower Active, so one whose health check lowered its priority would
 /// keep the addresses for ever. Calling an election instead, it resigns but keeps serving, and stands with its lowered
 /// priority: whoever is healthier takes over within Skew_Time; if nobody is, it goes on without a gap. It speaks just before
-/// its equals, so among routers that are degraded alike the role stays where it is. Over VRRPv3 an election takes a tenth
-/// of a second, by [`Interval::ELECTION`](crate::Interval::ELECTION).
+/// its equals, so among routers that are degraded alike the role stays where it is. Over VRRPv3 an election takes a fifth
+/// of a second at most, by [`Interval::ELECTION`](crate::Interval::ELECTION).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Yield {

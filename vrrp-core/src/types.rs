@@ -175,11 +175,13 @@ impl Interval {
     /// One centisecond, 10 ms: the shortest that VRRPv3 can advertise (RFC 9568 §5.2.7).
     pub const SHORTEST: Self = Self(NonZeroU16::MIN);
 
-    /// Ten centiseconds: the shortest that an Active announces for an election it calls because of priorities.
+    /// Twenty centiseconds: the shortest that an Active announces for an election it calls because of priorities.
     ///
-    /// Nothing is lost while such an election lasts, since that Active serves on, so it may take ten times as long as a
-    /// hand-over. Two Backups one priority apart then fire 390 us apart, which a network keeps apart, and not 39 us.
-    pub const ELECTION: Self = match NonZeroU16::new(10) {
+    /// Nothing is lost while such an election lasts, since that Active serves on, so it may take longer than a hand-over. Two
+    /// Backups one priority apart then fire 780 us apart, and the Active claims the role again 390 us before its equals and
+    /// after whoever is better by one. A network keeps that apart, but not a twentieth of it, which is what routers have that
+    /// advertise each 10 ms anyway.
+    pub const ELECTION: Self = match NonZeroU16::new(20) {
         Some(value) => Self(value),
         None => Self(NonZeroU16::MAX),
     };

@@ -366,7 +366,8 @@ impl Driver {
     ///
     /// The work of one call is bounded. What was not done makes the descriptor readable again at once. When a Backup has not
     /// heard its Active for all but the last 0.3 ms of Active_Down_Interval, a call lasts until then: to sleep and wake up would
-    /// take as long, and there may be nobody who has the addresses.
+    /// take as long, and there may be nobody who has the addresses. So it does for the last 0.3 ms of an election that an Active
+    /// has called.
     ///
     /// # Errors
     /// [`Error::Io`] if a descriptor of the driver itself fails; a fault of one virtual router is an event.

@@ -30,7 +30,7 @@
 //!   its own (feature `tokio`).
 //! - `process` does a bounded amount of work, however many packets and addresses wait; what was left makes the descriptor
 //!   readable again at once, and so do the events that come of another call. It never waits for anything but
-//!   the kernel, and 0.3 ms at most for the moment of a takeover.
+//!   the kernel, and 0.3 ms at most for the moment of a takeover or the end of an election.
 //! - An error of `process` is the end: the descriptors of the driver itself have failed. What happens to one virtual router
 //!   or interface is a [`DriverEvent`] about that one, and the others go on.
 //! - The [`Transition`](DriverEvent::Transition) to Active comes when the addresses are on the host, and the one away from it

@@ -70,9 +70,11 @@ fn a_higher_priority_that_returns_takes_over() {
 fn with_nopreempt_a_higher_priority_that_returns_waits_for_the_active_to_fail() {
     undisturbed(|| {
         let Some(net) = Network::new() else { return };
-        let mut b = net.b.start(100, "300ms", &["--nopreempt"]);
+        // This is no cold start: without `--settle` it would be one of both hosts.
+        let options = ["--nopreempt", "--settle", "0"];
+        let mut b = net.b.start(100, "300ms", &options);
         assert!(net.b.gets_vip(PATIENCE));
-        let a = net.a.start(150, "300ms", &["--nopreempt"]);
+        let a = net.a.start(150, "300ms", &options);
         assert!(a.log().wait_for(PATIENCE, "-> Backup"));
         // More than two Active_Down_Intervals.
         assert!(net.advertises(&net.b, 8));

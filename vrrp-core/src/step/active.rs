@@ -246,8 +246,8 @@ fn farewell(params: &Params, active: Active, now: Instant, step: Step, interval:
 
 /// While it stands in an election it called: the first one that speaks wins, unless it has to be preempted.
 ///
-/// Between equals the address decides, as between two Actives (§6.4.3). Whoever fires first would be chance, and routers
-/// that are degraded alike would swap the role with each election.
+/// It claims the role again before its equals do. If one has spoken all the same, the address decides, as between two Actives
+/// (§6.4.3): to follow it would be chance, and routers that are degraded alike would swap the role with each election.
 fn on_advert_while_standing(params: &Params, active: Active, now: Instant, advert: Advert) -> Step {
     let before = State::Active(active);
     let (Phase::Standing(claim_at), Some(priority)) = (active.phase, advert.priority) else {

@@ -9,8 +9,8 @@ fn el_10_a_degraded_active_shortens_the_interval_resigns_and_serves_on() {
     // By the priority that the others know, so that they accept it; the resignation is for their Skew_Time.
     active.lower(now, 50, &[sends(100, ELECTION), resigns(ELECTION)]);
     assert_eq!(active.role(), Role::Active);
-    // It stands with its lowered priority: 206/256 of 100 ms, less half of 1/256.
-    assert_eq!(active.deadline(), (now + Duration::from_nanos(80_273_438), Timer::Election));
+    // It stands with its lowered priority: 206/256 of 200 ms, less half of 1/256.
+    assert_eq!(active.deadline(), (now + Duration::from_nanos(160_546_875), Timer::Election));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn el_10_with_preemption_a_lower_one_does_not_get_the_role() {
 /// With a better one no less than half of what a priority counts lies between the two, and with an equal.
 #[test]
 fn el_10_whoever_is_better_by_one_speaks_before_it_and_an_equal_after_it() {
-    for (version, step) in [(V3, Duration::from_nanos(390_625)), (Version::V2, Duration::from_nanos(3_906_250))] {
+    for (version, step) in [(V3, Duration::from_nanos(781_250)), (Version::V2, Duration::from_nanos(3_906_250))] {
         for value in 1..=253 {
             let params = common::params(version).with_preempt(Preempt::Never);
             let mut active = Election::active(params.with_priority(Priority::new(254).unwrap()));
@@ -164,8 +164,8 @@ fn el_10_it_asks_again_only_after_re_election() {
     assert_eq!(active.advertise_until_election(), called + Duration::from_secs(10));
     let again = called + Duration::from_secs(10);
     active.expect(again, Event::Timeout, &[sends(40, ELECTION), resigns(ELECTION)]);
-    // 216/256 of 100 ms, less half of 1/256.
-    assert_eq!(active.deadline(), (again + Duration::from_nanos(84_179_688), Timer::Election));
+    // 216/256 of 200 ms, less half of 1/256.
+    assert_eq!(active.deadline(), (again + Duration::from_nanos(168_359_375), Timer::Election));
 }
 
 #[test]

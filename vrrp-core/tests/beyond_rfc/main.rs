@@ -23,9 +23,9 @@ const V3: Version = Version::V3(Family::V4);
 
 /// Skew_Time at priority 100 of an Active that advertises each second.
 const SKEW: Duration = Duration::from_micros(609_375);
-/// After how long an Active of that priority claims the role again in an election it called, over VRRPv3: Skew_Time at 10 cs,
+/// After how long an Active of that priority claims the role again in an election it called, over VRRPv3: Skew_Time at 20 cs,
 /// less half of 1/256.
-const ELECTION_TIME: Duration = Duration::from_nanos(60_742_188);
+const ELECTION_TIME: Duration = Duration::from_nanos(121_484_375);
 /// Active_Down_Interval at priority 100 and one second.
 const DOWN: Duration = Duration::from_micros(3_609_375);
 /// When a router that starts at 0 and hears nobody takes over.
