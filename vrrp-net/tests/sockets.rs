@@ -285,7 +285,8 @@ fn the_group_is_heard_from_joining_until_leaving() {
         assert!(joined(family));
         assert!(hears(&listener, &sender, advert));
         listener.leave(listener.family().group()).unwrap();
-        assert!(!joined(family));
+        // A process that another test is starting has the socket that was dropped until it runs its program.
+        assert!(eventually(|| !joined(family)));
         assert!(!hears(&listener, &sender, advert));
     }
 }

@@ -408,6 +408,10 @@ fn signal(child: &Child, signal: Signal) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use socket2::{Domain, Socket, Type};
+
     use super::*;
 
     fn shell(text: &str) -> Command {
@@ -484,11 +488,14 @@ mod tests {
 
     #[test]
     fn a_connection_succeeds_if_somebody_listens() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        // A port that is taken, and at which nobody listens. A listener that was dropped would not do: the processes that
+        // other tests start have it too until they run their program.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
         let connect = Command { task: Task::Connect { host: "127.0.0.1".to_owned(), port }, user: None };
-        assert_eq!(run(&connect, Some(Duration::from_secs(20))).1.failure, None);
-        drop(listener);
         assert!(run(&connect, Some(Duration::from_secs(20))).1.failure.unwrap().contains("refused"));
+        socket.listen(1).unwrap();
+        assert_eq!(run(&connect, Some(Duration::from_secs(20))).1.failure, None);
     }
 }
