@@ -45,7 +45,8 @@ fn quick_and_only_measure_one_thing_and_write_it_as_json_and_svg() {
     assert_eq!(keys, ["limit", "measure", "met", "ours", "peer", "ratio", "target", "unit"]);
     let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} is {}", row[key]));
     assert!(number("ours") > 0.0 && number("peer") > 0.0);
-    assert_eq!(number("ratio"), number("ours") / number("peer"));
+    // What is read of a number may differ in its last bit.
+    assert!((number("ratio") * number("peer") / number("ours") - 1.0).abs() < 1e-9, "{row:?}");
     assert_eq!(row["met"], number("ratio") <= number("target"));
 
     let chart = std::fs::read_to_string(&svg).unwrap();
